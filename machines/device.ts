@@ -1,0 +1,238 @@
+/**
+ * A device as its bus notifications show it: the automaton of B.3.
+ *
+ * States are the driver core's: `idle` (added, no driver), `binding`, `bound`, `unbinding`,
+ * `removed`; `adding` is inside device_add before ADD_DEVICE; `unknown` is a device that the trace
+ * finds in the middle of its life. DEL_DEVICE is not serialised with probing, so it is a second
+ * axis: each state has a `deleted` twin.
+ *
+ * A notification that the generation cannot send leads to `violated.<state>`, which is tagged
+ * `violation`, carries the broken rule, and goes on as `<state>`: the event that broke the rule
+ * still says where the device is now.
+ */
+
+import { createMachine } from 'xstate';
+import type { AnyStateMachine } from 'xstate';
+import type { KernelProfile } from './profiles/profile.js';
+
+/** What a device machine hears: BUS_NOTIFY_* and the entry of device_add. */
+export const DEVICE_EVENTS = [
+  'ADD_DEVICE',
+  'DEL_DEVICE',
+  'REMOVED_DEVICE',
+  'BIND_DRIVER',
+  'BOUND_DRIVER',
+  'UNBIND_DRIVER',
+  'UNBOUND_DRIVER',
+  'DRIVER_NOT_BOUND',
+  'device_add',
+  'lost',
+] as const;
+export type DeviceEvent = (typeof DEVICE_EVENTS)[number];
+
+/** Where a device can be; `…Deleted`: BUS_NOTIFY_DEL_DEVICE was sent. */
+export type DeviceLife =
+  | 'unknown'
+  | 'adding'
+  | 'idle'
+  | 'binding'
+  | 'bound'
+  | 'unbinding'
+  | 'unknownDeleted'
+  | 'idleDeleted'
+  | 'bindingDeleted'
+  | 'boundDeleted'
+  | 'unbindingDeleted'
+  | 'removed';
+
+/** The rules that this automaton can see broken. */
+export const DEVICE_RULES = ['INV-01b', 'INV-07', 'INV-08', 'INV-09', 'B.3'] as const;
+export type DeviceRule = (typeof DEVICE_RULES)[number];
+
+interface Step {
+  readonly to: DeviceLife;
+  /** The rule that taking this step breaks. */
+  readonly breaks?: DeviceRule;
+}
+
+type Alive = 'idle' | 'binding' | 'bound' | 'unbinding';
+const ALIVE: readonly Alive[] = ['idle', 'binding', 'bound', 'unbinding'];
+
+/** The state that a notification proves, whatever was before. */
+const PROVES: Record<
+  Exclude<DeviceEvent, 'lost' | 'device_add' | 'DEL_DEVICE' | 'REMOVED_DEVICE'>,
+  Alive
+> = {
+  ADD_DEVICE: 'idle',
+  BIND_DRIVER: 'binding',
+  BOUND_DRIVER: 'bound',
+  UNBIND_DRIVER: 'unbinding',
+  UNBOUND_DRIVER: 'idle',
+  DRIVER_NOT_BOUND: 'idle',
+};
+
+function deletedTwin(life: Alive): DeviceLife {
+  return `${life}Deleted`;
+}
+
+/** The steps of B.3 for one generation: state → event → step. */
+export function deviceSteps(
+  profile: KernelProfile,
+): Readonly<Record<DeviceLife, Readonly<Record<DeviceEvent, Step>>>> {
+  const table = {} as Record<DeviceLife, Record<DeviceEvent, Step>>;
+
+  const row = (life: DeviceLife, steps: Record<DeviceEvent, Step>) => {
+    table[life] = steps;
+  };
+
+  for (const deleted of [false, true]) {
+    const at = (life: Alive): DeviceLife => (deleted ? deletedTwin(life) : life);
+    // Without REMOVED_DEVICE nothing marks the end: ADD_DEVICE after DEL_DEVICE is a new device.
+    const add: Step = deleted
+      ? profile.removedDevice
+        ? { to: 'idle', breaks: 'INV-01b' }
+        : { to: 'idle' }
+      : { to: 'idle', breaks: 'B.3' };
+    const bindFrom = (from: Alive): Step => {
+      if (deleted && profile.deadFlag) return { to: at('binding'), breaks: 'INV-07' };
+      if (from === 'idle') return { to: at('binding') };
+      // A silent probe failure (no DRIVER_NOT_BOUND yet) leaves nothing between two BINDs.
+      if (from === 'binding' && !profile.notBound) return { to: at('binding') };
+      return { to: at('binding'), breaks: 'B.3' };
+    };
+    for (const from of ALIVE) {
+      row(at(from), {
+        ADD_DEVICE: add,
+        DEL_DEVICE: deleted ? { to: at(from), breaks: 'B.3' } : { to: deletedTwin(from) },
+        REMOVED_DEVICE: !profile.removedDevice
+          ? { to: 'removed', breaks: 'B.3' }
+          : from !== 'idle'
+            ? { to: 'removed', breaks: 'INV-09' }
+            : deleted
+              ? { to: 'removed' }
+              : { to: 'removed', breaks: 'B.3' },
+        BIND_DRIVER: bindFrom(from),
+        BOUND_DRIVER: from === 'binding' ? { to: at('bound') } : { to: at('bound'), breaks: 'B.3' },
+        UNBIND_DRIVER:
+          from === 'bound' ? { to: at('unbinding') } : { to: at('unbinding'), breaks: 'B.3' },
+        UNBOUND_DRIVER:
+          from === 'unbinding' ? { to: at('idle') } : { to: at('idle'), breaks: 'B.3' },
+        DRIVER_NOT_BOUND: notBound(profile, from, at('idle')),
+        // A name is taken while its device lives: this device_add is of a second one and fails.
+        device_add: deleted && !profile.removedDevice ? { to: 'adding' } : { to: at(from) },
+        lost: { to: 'unknown' },
+      });
+    }
+  }
+
+  /** Before any notification fixed the state, each one is believed. */
+  const believed = (deleted: boolean): Record<DeviceEvent, Step> => {
+    const at = (life: Alive): DeviceLife => (deleted ? deletedTwin(life) : life);
+    return {
+      ADD_DEVICE:
+        deleted && profile.removedDevice ? { to: 'idle', breaks: 'INV-01b' } : { to: 'idle' },
+      DEL_DEVICE: deleted ? { to: 'unknownDeleted', breaks: 'B.3' } : { to: 'unknownDeleted' },
+      REMOVED_DEVICE: profile.removedDevice ? { to: 'removed' } : { to: 'removed', breaks: 'B.3' },
+      BIND_DRIVER:
+        deleted && profile.deadFlag
+          ? { to: at('binding'), breaks: 'INV-07' }
+          : { to: at('binding') },
+      BOUND_DRIVER: { to: at('bound') },
+      UNBIND_DRIVER: { to: at('unbinding') },
+      UNBOUND_DRIVER: { to: at('idle') },
+      DRIVER_NOT_BOUND: profile.notBound ? { to: at('idle') } : { to: at('idle'), breaks: 'B.3' },
+      device_add: deleted ? { to: 'unknownDeleted' } : { to: 'adding' },
+      lost: { to: 'unknown' },
+    };
+  };
+  row('unknown', believed(false));
+  row('unknownDeleted', believed(true));
+
+  const first = (to: DeviceLife): Step => ({ to, breaks: 'INV-01b' });
+  row('adding', {
+    ADD_DEVICE: { to: 'idle' },
+    DEL_DEVICE: first('unknownDeleted'),
+    REMOVED_DEVICE: first('removed'),
+    BIND_DRIVER: first('binding'),
+    BOUND_DRIVER: first('bound'),
+    UNBIND_DRIVER: first('unbinding'),
+    UNBOUND_DRIVER: first('adding'),
+    DRIVER_NOT_BOUND: first('adding'),
+    device_add: { to: 'adding' },
+    lost: { to: 'unknown' },
+  });
+
+  const after = (event: keyof typeof PROVES): Step => ({
+    to: deletedTwin(PROVES[event]),
+    breaks: event === 'BIND_DRIVER' && profile.deadFlag ? 'INV-07' : 'B.3',
+  });
+  row('removed', {
+    ADD_DEVICE: { to: 'idle' },
+    DEL_DEVICE: { to: 'removed', breaks: 'B.3' },
+    REMOVED_DEVICE: { to: 'removed', breaks: 'B.3' },
+    BIND_DRIVER: after('BIND_DRIVER'),
+    BOUND_DRIVER: after('BOUND_DRIVER'),
+    UNBIND_DRIVER: after('UNBIND_DRIVER'),
+    UNBOUND_DRIVER: after('UNBOUND_DRIVER'),
+    DRIVER_NOT_BOUND: after('DRIVER_NOT_BOUND'),
+    device_add: { to: 'adding' },
+    lost: { to: 'unknown' },
+  });
+  return table;
+}
+
+/** NOT_BOUND: after BIND always; from idle where a failing dma_configure could send it (K07). */
+function notBound(profile: KernelProfile, from: Alive, to: DeviceLife): Step {
+  if (!profile.notBound) return { to, breaks: 'B.3' };
+  if (from === 'binding') return { to };
+  if (from === 'idle' && !profile.notBoundNeedsBind) return { to };
+  return { to, breaks: 'INV-08' };
+}
+
+/** The rules that an event puts to the test, besides B.3 which each one does. */
+export const RULES_TESTED_BY: Readonly<Partial<Record<DeviceEvent, readonly DeviceRule[]>>> = {
+  ADD_DEVICE: ['INV-01b'],
+  BIND_DRIVER: ['INV-07'],
+  DRIVER_NOT_BOUND: ['INV-08'],
+  REMOVED_DEVICE: ['INV-09'],
+};
+
+/** The xstate machine of a device for one generation. Source: kernel-semantics.md B.3. */
+export function deviceMachine(profile: KernelProfile): AnyStateMachine {
+  const table = deviceSteps(profile);
+  const lives = Object.keys(table) as DeviceLife[];
+  // A dot in a state id would be read as a path.
+  const violation = (life: DeviceLife, rule: DeviceRule) => `${life} ${rule.replace('.', '_')}`;
+  const on = (life: DeviceLife) =>
+    Object.fromEntries(
+      DEVICE_EVENTS.map((event) => {
+        const step = table[life][event];
+        const target =
+          step.breaks === undefined ? `#device.${step.to}` : `#${violation(step.to, step.breaks)}`;
+        return [event, { target }];
+      }),
+    );
+  const broken = new Map<string, { life: DeviceLife; rule: DeviceRule }>();
+  for (const life of lives) {
+    for (const event of DEVICE_EVENTS) {
+      const { to, breaks } = table[life][event];
+      if (breaks !== undefined) broken.set(violation(to, breaks), { life: to, rule: breaks });
+    }
+  }
+  return createMachine({
+    id: 'device',
+    initial: 'unknown',
+    states: {
+      ...Object.fromEntries(lives.map((life) => [life, { on: on(life) }])),
+      violated: {
+        initial: [...broken.keys()][0],
+        states: Object.fromEntries(
+          [...broken].map(([id, { life, rule }]) => [
+            id,
+            { id, tags: ['violation'], meta: { rule, life }, on: on(life) },
+          ]),
+        ),
+      },
+    },
+  });
+}

@@ -1,0 +1,174 @@
+/**
+ * xstate at the speed of an array lookup.
+ *
+ * A machine has few distinct snapshots, and an event from one of them always leads to the same
+ * next one. Each (snapshot, event) pair is computed by xstate once and remembered as an integer;
+ * xstate stays the only semantics. Design section 3.
+ */
+
+import { initialTransition, transition } from 'xstate';
+import type { AnyEventObject, AnyStateMachine, EventObject, SnapshotFrom } from 'xstate';
+
+/** A machine that answered twice differently from the same snapshot and event: it is not pure. */
+export class ImpureMachineError extends Error {
+  override readonly name = 'ImpureMachineError';
+  constructor(
+    readonly machine: string,
+    readonly event: EventObject,
+  ) {
+    super(
+      `machine "${machine}" is not pure: event ${JSON.stringify(event)} had two different results`,
+    );
+  }
+}
+
+interface Known {
+  readonly snapshot: SnapshotFrom<AnyStateMachine>;
+  /** Rule that this snapshot breaks: the id in the `meta` of a state tagged `violation`. */
+  readonly broken: string | undefined;
+  /** Next snapshot by event id, -1 where not computed yet. */
+  readonly next: number[];
+  /** Whether the machine accepted the event, by event id. */
+  readonly accepted: boolean[];
+  readonly replies: (readonly AnyEventObject[])[];
+}
+
+/** What transition() returns for `emit`; xstate's type leaves this action out. */
+interface EmitAction {
+  readonly type: string;
+  readonly params: { readonly event: AnyEventObject };
+}
+
+const NONE: readonly AnyEventObject[] = [];
+
+export class InternedMachine {
+  private readonly ids = new Map<string, number>();
+  private readonly known: Known[] = [];
+  private readonly events: EventObject[] = [];
+  private readonly eventIds = new Map<string, number>();
+
+  /** Snapshots are numbered from 0, the initial one. */
+  readonly initial = 0;
+
+  /** @param alphabet event types that get the ids 0, 1, … in this order */
+  constructor(
+    readonly machine: AnyStateMachine,
+    alphabet: readonly string[] = [],
+  ) {
+    this.intern(initialTransition(machine)[0]);
+    for (const type of alphabet) this.event({ type });
+  }
+
+  /** The id of an event; equal events (by type and payload) have one id. */
+  event(event: EventObject): number {
+    const key = stable(event);
+    let id = this.eventIds.get(key);
+    if (id === undefined) {
+      id = this.events.length;
+      this.events.push(event);
+      this.eventIds.set(key, id);
+    }
+    return id;
+  }
+
+  /**
+   * The snapshot after `event` in `snapshot`; the same one where the machine does not accept it.
+   * Throws ImpureMachineError when two computations of a new pair disagree.
+   */
+  next(snapshot: number, event: number): number {
+    const next = this.known[snapshot].next[event];
+    return next !== undefined && next >= 0 ? next : this.compute(snapshot, event);
+  }
+
+  /** Whether the machine takes `event` in `snapshot`; where not, the sender blocks. */
+  accepts(snapshot: number, event: number): boolean {
+    this.next(snapshot, event);
+    return this.known[snapshot].accepted[event];
+  }
+
+  /** What the machine emitted on the way. */
+  replies(snapshot: number, event: number): readonly AnyEventObject[] {
+    this.next(snapshot, event);
+    return this.known[snapshot].replies[event];
+  }
+
+  /** The id of the rule that `snapshot` breaks, if it is a violation. */
+  broken(snapshot: number): string | undefined {
+    return this.known[snapshot].broken;
+  }
+
+  /** The state's name as dotted text, the context left out: `bound`, `violated.bound`. */
+  stateName(snapshot: number): string {
+    return dotted(this.known[snapshot].snapshot.value);
+  }
+
+  context(snapshot: number): unknown {
+    return this.known[snapshot].snapshot.context;
+  }
+
+  /** The plain xstate snapshot behind a number. */
+  snapshot(snapshot: number): SnapshotFrom<AnyStateMachine> {
+    return this.known[snapshot].snapshot;
+  }
+
+  /** Number of distinct snapshots met. */
+  get size(): number {
+    return this.known.length;
+  }
+
+  private compute(snapshot: number, event: number): number {
+    const from = this.known[snapshot];
+    const sent = this.events[event];
+    const [to, actions] = transition(this.machine, from.snapshot, sent);
+    const [again] = transition(this.machine, from.snapshot, sent);
+    const id = this.intern(to);
+    if (id !== this.intern(again)) throw new ImpureMachineError(this.machine.id, sent);
+    const replies = (actions as unknown as readonly EmitAction[])
+      .filter((action) => action.type === 'xstate.emit')
+      .map((action) => action.params.event);
+    while (from.next.length <= event) from.next.push(-1);
+    from.next[event] = id;
+    from.accepted[event] = from.snapshot.can(sent);
+    from.replies[event] = replies.length === 0 ? NONE : replies;
+    return id;
+  }
+
+  private intern(snapshot: SnapshotFrom<AnyStateMachine>): number {
+    const key = stable([snapshot.value, snapshot.context, snapshot.status]);
+    const known = this.ids.get(key);
+    if (known !== undefined) return known;
+    const id = this.known.length;
+    this.ids.set(key, id);
+    this.known.push({
+      snapshot,
+      broken: snapshot.hasTag('violation') ? brokenRule(snapshot) : undefined,
+      next: [],
+      accepted: [],
+      replies: [],
+    });
+    return id;
+  }
+}
+
+function brokenRule(snapshot: SnapshotFrom<AnyStateMachine>): string {
+  for (const meta of Object.values(snapshot.getMeta() as Record<string, { rule?: string }>)) {
+    if (typeof meta?.rule === 'string') return meta.rule;
+  }
+  return 'unnamed rule';
+}
+
+function dotted(value: unknown): string {
+  if (typeof value === 'string') return value;
+  return Object.entries(value as Record<string, unknown>)
+    .map(([key, inner]) => `${key}.${dotted(inner)}`)
+    .join(' ');
+}
+
+/** JSON with sorted keys: equal values give equal text. */
+function stable(value: unknown): string {
+  return JSON.stringify(value, (_key, inner: unknown) =>
+    inner !== null && typeof inner === 'object' && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  );
+}

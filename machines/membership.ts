@@ -1,0 +1,75 @@
+/**
+ * One device's place in the groups: INV-02 (at most one group, at most once) and INV-03 (what the
+ * list says and what the removal finds agree). Source: A1.3 AD8, RM4; C.3.
+ */
+
+import { createMachine } from 'xstate';
+import type { AnyStateMachine } from 'xstate';
+
+/** `add.*`/`remove.*` name the group: the `same` one as known, or an `other`. */
+export const MEMBERSHIP_EVENTS = [
+  'add',
+  'remove.same',
+  'remove.other',
+  'released',
+  'born',
+  'lost',
+] as const;
+
+const KNOWN = { lost: 'unknown', released: 'none', born: 'none' };
+const resumed = (state: string) => `#membership.${state}`;
+
+export const membershipMachine: AnyStateMachine = createMachine({
+  id: 'membership',
+  initial: 'unknown',
+  states: {
+    unknown: {
+      on: { ...KNOWN, add: 'member', 'remove.same': 'none', 'remove.other': 'none' },
+    },
+    none: {
+      on: {
+        ...KNOWN,
+        add: 'member',
+        'remove.same': 'violated.removedWithoutAdd',
+        'remove.other': 'violated.removedWithoutAdd',
+      },
+    },
+    member: {
+      on: {
+        lost: 'unknown',
+        // A new struct device under an old name: the old one's removal was not seen.
+        born: 'none',
+        released: 'none',
+        add: 'violated.addedTwice',
+        'remove.same': 'none',
+        'remove.other': 'violated.removedFromOther',
+      },
+    },
+    violated: {
+      initial: 'addedTwice',
+      states: {
+        addedTwice: {
+          tags: ['violation'],
+          meta: { rule: 'INV-02' },
+          on: {
+            lost: resumed('unknown'),
+            born: resumed('none'),
+            released: resumed('none'),
+            'remove.same': resumed('none'),
+            'remove.other': resumed('none'),
+          },
+        },
+        removedWithoutAdd: {
+          tags: ['violation'],
+          meta: { rule: 'INV-03' },
+          on: { lost: resumed('unknown'), add: resumed('member') },
+        },
+        removedFromOther: {
+          tags: ['violation'],
+          meta: { rule: 'INV-03' },
+          on: { lost: resumed('unknown'), add: resumed('member') },
+        },
+      },
+    },
+  },
+});

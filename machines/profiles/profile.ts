@@ -1,0 +1,44 @@
+import type { ActionNumbering, BusAction } from '../../events/actions.js';
+
+/** Kernel version as [major, minor]. */
+export type Version = readonly [number, number];
+
+/**
+ * What one generation of kernels does differently. Everything that a rule must know about a
+ * version is a field here, so that no rule compares version numbers. Source: C, B.2–B.4.
+ */
+export interface KernelProfile {
+  /** Name for `--kernel`: v6.12. */
+  readonly name: string;
+  readonly version: Version;
+  /** Which numbers the BUS_NOTIFY_* actions have (B.4). */
+  readonly numbering: ActionNumbering;
+  /** BUS_NOTIFY_REMOVED_DEVICE exists (v3.18). */
+  readonly removedDevice: boolean;
+  /** BUS_NOTIFY_DRIVER_NOT_BOUND exists; without it a failed probe is silent (B.2 RP6). */
+  readonly notBound: boolean;
+  /** NOT_BOUND is sent only after BIND (v5.17, K07). */
+  readonly notBoundNeedsBind: boolean;
+  /** No probe starts on a device whose device_del has begun (v5.1, whole from v5.9: K08, K09). */
+  readonly deadFlag: boolean;
+  /** The group has a notifier chain of its own (v3.6 – v5.18). */
+  readonly groupNotifier: boolean;
+  /** Bus action at which the IOMMU core takes the device out of its group (K02). */
+  readonly groupLeftAt: BusAction;
+  /** DMA ownership: owner, owner_cnt (v5.19, C.1). */
+  readonly dmaOwnership: boolean;
+  /** add_device_to_group is traced before the list insertion and any attach (v6.5, C.4). */
+  readonly addBeforeAttach: boolean;
+  /** "Removing from iommu group" is printed on every removal (up to v6.4; later only by the API). */
+  readonly printsRemoval: boolean;
+  /** Tracepoint iommu:detach_device_from_domain exists. */
+  readonly detachTracepoint: boolean;
+  /** Tracepoints notifier:* exist (v6.4). */
+  readonly notifierTracepoints: boolean;
+  /** Tracepoint pci:pci_hp_event exists (v7.0). */
+  readonly pciHpEvent: boolean;
+  /** KOBJ_BIND and KOBJ_UNBIND uevents (v4.14). */
+  readonly bindUevents: boolean;
+  /** The core attaches a blocking domain while a group is owned (v5.19). */
+  readonly blockingDomain: boolean;
+}

@@ -1,0 +1,121 @@
+/**
+ * The generations, told as changes.
+ *
+ * A profile is what v3.6 did plus every change up to its version, so a version between two named
+ * ones (6.3 renumbered the actions, 6.5 moved the trace event) is as exact as the named ones.
+ * Sources: kernel-semantics.md B.1–B.4, C, C.4; where a version is marked [unverified] there, the
+ * earliest tree that was read and has the behaviour stands here.
+ */
+
+import type { KernelProfile, Version } from './profile.js';
+
+type Facts = Omit<KernelProfile, 'name' | 'version'>;
+
+const V3_6: Facts = {
+  numbering: 'v3.6',
+  removedDevice: false,
+  notBound: false,
+  notBoundNeedsBind: false,
+  deadFlag: false,
+  groupNotifier: true,
+  groupLeftAt: 'DEL_DEVICE',
+  dmaOwnership: false,
+  addBeforeAttach: false,
+  printsRemoval: false,
+  detachTracepoint: true,
+  notifierTracepoints: false,
+  pciHpEvent: false,
+  bindUevents: false,
+  blockingDomain: false,
+};
+
+interface Change {
+  readonly since: Version;
+  /** Commit and what it did, for `hotrace rules`. */
+  readonly by: string;
+  readonly facts: Partial<Facts>;
+}
+
+export const CHANGES: readonly Change[] = [
+  {
+    since: [3, 18],
+    by: '599bad38cf71 BUS_NOTIFY_REMOVED_DEVICE added, group left at REMOVED_DEVICE',
+    facts: { numbering: 'v3.18', removedDevice: true, groupLeftAt: 'REMOVED_DEVICE' },
+  },
+  {
+    since: [4, 14],
+    by: '1455cf8dbfd0 bind and unbind uevents; DRIVER_NOT_BOUND present',
+    facts: { bindUevents: true, notBound: true },
+  },
+  {
+    since: [5, 8],
+    by: 'a6a4c7e2c5b8 probe_device/release_device: "Adding to" and "Removing from iommu group"',
+    facts: { printsRemoval: true },
+  },
+  {
+    since: [5, 9],
+    by: '3451a495ef24 + 654888327e9f no driver binds to a dead device',
+    facts: { deadFlag: true },
+  },
+  {
+    since: [5, 17],
+    by: '885e50253bfd + 00eb74ea2c14 DRIVER_NOT_BOUND only after BIND_DRIVER',
+    facts: { notBoundNeedsBind: true },
+  },
+  {
+    since: [5, 19],
+    by: '1ea2a07a532b and series: DMA ownership replaces the group notifier',
+    facts: { groupNotifier: false, dmaOwnership: true, blockingDomain: true },
+  },
+  {
+    since: [6, 3],
+    by: '504450d05c54 bus actions numbered from 0; 1b932ceddd19 detach_dev removed',
+    facts: { numbering: 'v6.3', detachTracepoint: false },
+  },
+  { since: [6, 4], by: 'notifier tracepoints', facts: { notifierTracepoints: true } },
+  {
+    since: [6, 5],
+    by: 'iommu_group_alloc_device: add_device_to_group before attach; removal no longer printed',
+    facts: { addBeforeAttach: true, printsRemoval: false },
+  },
+  { since: [7, 0], by: 'pci_hp_event', facts: { pciHpEvent: true } },
+];
+
+export function compareVersions(a: Version, b: Version): number {
+  return a[0] - b[0] || a[1] - b[1];
+}
+
+/** The profile of a mainline version; v3.6 for anything older. */
+export function profileForVersion(version: Version): KernelProfile {
+  const facts = CHANGES.filter((c) => compareVersions(c.since, version) <= 0).map((c) => c.facts);
+  return Object.assign(
+    { name: `v${version[0]}.${version[1]}`, version },
+    V3_6,
+    ...facts,
+  ) as KernelProfile;
+}
+
+/** The generations that hotrace names and compares, oldest first. */
+export const PROFILES: readonly KernelProfile[] = (
+  [
+    [3, 6],
+    [5, 10],
+    [6, 1],
+    [6, 12],
+    [7, 2],
+  ] as const
+).map(profileForVersion);
+
+/** [major, minor] of `v6.12`, `6.12` or a release such as `6.12.107+deb13-amd64`, or undefined. */
+export function releaseVersion(release: string): Version | undefined {
+  const match = /^v?(\d{1,3})\.(\d{1,4})(?:[.\-+~ ]|$)/.exec(release);
+  return match === null ? undefined : [Number(match[1]), Number(match[2])];
+}
+
+/** The profile for `--kernel`, or undefined for text that is no version from 3.6 on. */
+export function profileByName(name: string): KernelProfile | undefined {
+  const version = releaseVersion(name);
+  return version === undefined || compareVersions(version, [3, 6]) < 0
+    ? undefined
+    : profileForVersion(version);
+}

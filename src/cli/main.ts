@@ -1,0 +1,96 @@
+#!/usr/bin/env node
+/** The `hotrace` command. */
+
+import { createRequire } from 'node:module';
+import { Command, CommanderError } from 'commander';
+import { FORMATS } from '../../events/formats.js';
+import { InputError } from '../../events/input-error.js';
+import { EXIT } from './exit-code.js';
+import { runReplay } from './replay.js';
+import type { ReplayFlags } from './replay.js';
+import { rulesText } from './rules.js';
+import { UsageError } from './usage-error.js';
+
+function version(): string {
+  const { version } = createRequire(import.meta.url)('hotrace/package.json') as { version: string };
+  return version;
+}
+
+const write = (text: string) => void process.stdout.write(text);
+
+function program(done: (code: number) => void): Command {
+  const hotrace = new Command('hotrace')
+    .description('Replay Linux hotplug traces through a model of IOMMU groups and notifier chains')
+    .version(version())
+    .exitOverride()
+    .configureHelp({ helpWidth: 80 })
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 clean, 1 a rule was violated, 2 bad usage or unreadable input,\n3 inconclusive.',
+    );
+  hotrace
+    .command('replay')
+    .description('read recorded traces, check every rule, look at the state of any moment')
+    .argument(
+      '<file...>',
+      'traces (ftrace, trace-cmd, perf, udevadm, dmesg, journal, sysfs), gzip, or -',
+    )
+    .option('--at <moment>', 'state at a moment: seconds (140.95), 200ms, or #412 for an event')
+    .option('--diff <moments...>', 'what changed between two moments')
+    .option('--device <name>', 'history of a device')
+    .option('--group <number>', 'history of a group and who blocks it (at --at, or at the end)')
+    .option('--sysfs-before <path>', 'snapshot or copied /sys from before the recording')
+    .option('--sysfs-after <path>', 'snapshot or copied /sys from after it, compared with the end')
+    .option('--kernel <version>', 'kernel profile; concluded from the input otherwise')
+    .option('--format <name>', `format of the files: ${FORMATS.map((f) => f.name).join(', ')}`)
+    .option('--probes <file>', 'JSON table of your own kprobe names and fields')
+    .option('--check', 'verdicts only, in constant memory')
+    .option('--rules', 'every rule in full, with the reason where there was nothing to check')
+    .option('--violations <n>', 'violations shown per rule (3)')
+    .option('--unparsed', 'list the lines that could not be read')
+    .option('--log <file>', 'write the merged events as an NDJSON log (.gz compresses)')
+    .option('--json', 'everything as JSON')
+    .option('--color', 'colour even when the output is not a terminal')
+    .option('--no-color', 'no colour')
+    .action(async (files: string[], flags: ReplayFlags, command: Command) => {
+      const colour = command.getOptionValueSource('color') === 'default' ? undefined : flags.color;
+      const { color: _, ...rest } = flags;
+      done(await runReplay(files, colour === undefined ? rest : { ...rest, color: colour }, write));
+    });
+  hotrace
+    .command('rules')
+    .description('list the rules, or explain some for each kernel profile')
+    .argument('[id...]', 'INV-08, B.3, or a name such as no-bind-after-del')
+    .option('--json', 'as JSON')
+    .action((ids: string[], flags: { json?: boolean }) => {
+      write(rulesText(ids, flags.json === true));
+      done(EXIT.clean);
+    });
+  return hotrace;
+}
+
+async function main(): Promise<void> {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    // The reader of a pipe went away (head, less): that is the end, not a failure.
+    if (error.code === 'EPIPE') process.exit(process.exitCode ?? 0);
+    throw error;
+  });
+  try {
+    await program((code) => {
+      process.exitCode = code;
+    }).parseAsync();
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      process.exitCode = error.exitCode === 0 ? EXIT.clean : EXIT.usage;
+      return;
+    }
+    if (error instanceof UsageError || error instanceof InputError) {
+      process.stderr.write(`hotrace: ${error.message}\n`);
+      process.exitCode = EXIT.usage;
+      return;
+    }
+    throw error;
+  }
+}
+
+await main();

@@ -1,0 +1,60 @@
+/** `hotrace rules`: the rules, and one of them under each kernel profile. */
+
+import { PROFILES } from '../../machines/profiles/timeline.js';
+import { ruleById, RULES } from '../../machines/rules.js';
+import type { Rule } from '../../machines/rules.js';
+import { wrap } from '../report/format.js';
+import { UsageError } from './usage-error.js';
+
+/** The text of `hotrace rules [ID…]`, or JSON. Throws UsageError for an unknown rule. */
+export function rulesText(ids: readonly string[], json: boolean): string {
+  const chosen = ids.map((id) => {
+    const rule = ruleById(id);
+    if (rule === undefined) {
+      throw new UsageError(`no rule is called "${id}"; \`hotrace rules\` lists them`);
+    }
+    return rule;
+  });
+  if (json)
+    return `${JSON.stringify((ids.length === 0 ? RULES : chosen).map(asJson), undefined, 2)}\n`;
+  return chosen.length === 0 ? list() : chosen.map(explain).join('\n');
+}
+
+function list(): string {
+  const out: string[] = [];
+  for (const { id, name, sentence } of RULES) {
+    const [first, ...rest] = wrap(sentence, 80 - 12);
+    out.push(`${id.padEnd(11)} ${name}`, `${' '.repeat(12)}${first}`);
+    for (const line of rest) out.push(`${' '.repeat(12)}${line}`);
+  }
+  return `${out.join('\n')}\n`;
+}
+
+function explain(rule: Rule): string {
+  const out = [
+    `${rule.id} ${rule.name}`,
+    ...wrap(rule.sentence, 80),
+    '',
+    `source  ${rule.source}`,
+    `needs   ${rule.needs}`,
+    '',
+  ];
+  for (const profile of PROFILES) {
+    const text = rule.under(profile) ?? 'does not apply';
+    wrap(text, 80 - 8).forEach((line, n) =>
+      out.push(`${(n === 0 ? profile.name : '').padEnd(8)}${line}`),
+    );
+  }
+  return `${out.join('\n')}\n`;
+}
+
+function asJson(rule: Rule) {
+  return {
+    id: rule.id,
+    name: rule.name,
+    sentence: rule.sentence,
+    source: rule.source,
+    needs: rule.needs,
+    kernels: Object.fromEntries(PROFILES.map((p) => [p.name, rule.under(p) ?? null])),
+  };
+}

@@ -1,0 +1,34 @@
+/** The library: everything that the command does, as typed functions. */
+
+export { replay, Replay } from './replay/replay.js';
+export type { ReplayOptions, ReplayResult, InputSummary } from './replay/replay.js';
+export { History } from './replay/history.js';
+export type { Change, DeviceState, GroupState, ReplayState, SlotState } from './replay/state.js';
+export { undecided } from './replay/verdicts.js';
+export type {
+  EventRef,
+  Inconclusive,
+  InconclusiveCause,
+  Verdict,
+  VerdictStatus,
+  Violation,
+} from './replay/verdicts.js';
+export { whoBlocks } from './replay/viability.js';
+export type { Blocker, Viability } from './replay/viability.js';
+export { diff } from './report/state-text.js';
+export { outcome } from './report/replay-text.js';
+export { between, onlyDevice } from './bus/bus-notifications.js';
+export type { HotplugNotification } from './bus/bus-notifications.js';
+export { BUS_ACTIONS, GROUP_ACTIONS } from '../events/actions.js';
+export type { BusAction, GroupAction } from '../events/actions.js';
+export type * from '../events/event.js';
+export { InputError } from '../events/input-error.js';
+export { hotraceLog, LogWriter, readLog, readLogHeader } from '../events/log.js';
+export type { LogHeader } from '../events/log.js';
+export { BUILT_IN_PROBES, readProbeTable } from '../events/probes.js';
+export type { Probe, ProbeTable } from '../events/probes.js';
+export { openInput } from '../events/open.js';
+export { RULES, ruleById } from '../machines/rules.js';
+export type { Rule } from '../machines/rules.js';
+export type { KernelProfile } from '../machines/profiles/profile.js';
+export { PROFILES, profileByName } from '../machines/profiles/timeline.js';

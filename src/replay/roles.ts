@@ -1,0 +1,62 @@
+/** Kernel functions by what their calls mean to the fold; everything else is only a call. */
+export const enum Role {
+  Other,
+  Chain,
+  DeviceAdd,
+  DeviceDel,
+  ReallyProbe,
+  DriverBound,
+  IommuProbeDevice,
+  GroupAddDevice,
+  GroupRelease,
+  AttachDevice,
+  AttachGroup,
+  DetachGroup,
+  ClaimDmaOwner,
+  ReleaseDmaOwner,
+  UseDefaultDomain,
+  UnuseDefaultDomain,
+  DomainFree,
+  DomainAlloc,
+  IommuBusNotifier,
+  SetDomain,
+  /** Functions at which a kernel thread or a system call begins: nothing of the task is open. */
+  Root,
+}
+
+const ROLES: Readonly<Record<string, Role>> = {
+  device_add: Role.DeviceAdd,
+  device_del: Role.DeviceDel,
+  really_probe: Role.ReallyProbe,
+  driver_bound: Role.DriverBound,
+  iommu_probe_device: Role.IommuProbeDevice,
+  iommu_group_add_device: Role.GroupAddDevice,
+  iommu_group_release: Role.GroupRelease,
+  __iommu_attach_device: Role.AttachDevice,
+  iommu_attach_group: Role.AttachGroup,
+  iommu_detach_group: Role.DetachGroup,
+  iommu_group_claim_dma_owner: Role.ClaimDmaOwner,
+  iommu_group_release_dma_owner: Role.ReleaseDmaOwner,
+  iommu_device_use_default_domain: Role.UseDefaultDomain,
+  iommu_device_unuse_default_domain: Role.UnuseDefaultDomain,
+  iommu_domain_free: Role.DomainFree,
+  iommu_domain_alloc: Role.DomainAlloc,
+  iommu_paging_domain_alloc_flags: Role.DomainAlloc,
+  iommu_bus_notifier: Role.IommuBusNotifier,
+  __iommu_attach_group: Role.SetDomain,
+  __iommu_detach_group: Role.SetDomain,
+  __iommu_group_set_domain: Role.SetDomain,
+  __iommu_group_set_domain_internal: Role.SetDomain,
+  __iommu_device_set_domain: Role.SetDomain,
+  blocking_notifier_call_chain: Role.Chain,
+  srcu_notifier_call_chain: Role.Chain,
+  atomic_notifier_call_chain: Role.Chain,
+  raw_notifier_call_chain: Role.Chain,
+  acpiphp_hotplug_notify: Role.Root,
+  remove_store: Role.Root,
+  dev_rescan_store: Role.Root,
+};
+
+export function roleOf(fn: string): Role {
+  return Object.hasOwn(ROLES, fn) ? ROLES[fn] : Role.Other;
+}
