@@ -105,6 +105,8 @@ export class EventBatch {
   readonly b: Float64Array;
   readonly c: Float64Array;
   readonly strings: ByteInterner;
+  /** Newest string of each string column, by column code: the likely next one. */
+  readonly newest = new Int32Array(8);
   /** Payload parts that have no column, by position in the batch. */
   readonly extra = new Map<number, Extra>();
 
@@ -143,6 +145,7 @@ export class EventBatch {
     this.blank(0, this.length);
     this.length = 0;
     this.strings.clear();
+    this.newest.fill(ABSENT);
     this.extra.clear();
   }
 

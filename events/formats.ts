@@ -7,11 +7,20 @@ import { journal } from './formats/journal.js';
 import { perfScript } from './formats/perf-script.js';
 import { sysfsSnapshot } from './formats/sysfs-snapshot.js';
 import { udevadm } from './formats/udevadm.js';
-import { hotraceLog } from './log.js';
+import { LOG_HEAD } from './log-head.js';
 import { headText } from './reader.js';
 import type { Format } from './reader.js';
 
-export const FORMATS: readonly Format[] = [
+/** A format that is known by its head and loaded when a file has it. */
+export type KnownFormat = Pick<Format, 'name' | 'description' | 'sniff'> &
+  (Pick<Format, 'open'> | { load(): Promise<Format> });
+
+const hotraceLog: KnownFormat = {
+  ...LOG_HEAD,
+  load: async () => (await import('./log.js')).hotraceLog,
+};
+
+export const FORMATS: readonly KnownFormat[] = [
   hotraceLog,
   sysfsSnapshot,
   udevadm,
@@ -23,7 +32,7 @@ export const FORMATS: readonly Format[] = [
   dmesg,
 ];
 
-export function formatByName(name: string): Format | undefined {
+export function formatByName(name: string): KnownFormat | undefined {
   return FORMATS.find((format) => format.name === name);
 }
 
@@ -31,9 +40,9 @@ export function formatByName(name: string): Format | undefined {
 const CERTAIN = 0.3;
 
 /** The format of a file that begins with `head`, or undefined when it looks like none of them. */
-export function detectFormat(head: Uint8Array): Format | undefined {
+export function detectFormat(head: Uint8Array): KnownFormat | undefined {
   const text = headText(head);
-  let best: Format | undefined;
+  let best: KnownFormat | undefined;
   let bestScore = CERTAIN;
   for (const format of FORMATS) {
     const score = format.sniff(text);

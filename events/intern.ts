@@ -14,48 +14,68 @@ export const NULL_POINTER = 1;
 
 const RESERVED = 2;
 
+/**
+ * Bytes of a text with a view on them that loads four at a time. The view reaches at least
+ * `TEXT_SLACK` bytes beyond what is read, so that the last word of a string can be loaded whole.
+ */
+export interface TextBytes {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+}
+
+export const TEXT_SLACK = 4;
+
+/** `bytes` with a view, for reading up to `end`; copied when less than TEXT_SLACK bytes follow it. */
+export function textBytes(bytes: Uint8Array, end: number): TextBytes {
+  const { buffer, byteOffset } = bytes;
+  if (buffer.byteLength - byteOffset - end >= TEXT_SLACK) {
+    return { bytes, view: new DataView(buffer, byteOffset) };
+  }
+  const copy = new Uint8Array(end + TEXT_SLACK);
+  copy.set(bytes.subarray(0, end));
+  return { bytes: copy, view: new DataView(copy.buffer) };
+}
+
+/** What of a string's last, incomplete word counts, by the number of its bytes. */
+const TAIL = Int32Array.of(0, 0xff, 0xffff, 0xffffff);
+
 export class ByteInterner {
   private slots = new Int32Array(1024);
   private hashes = new Int32Array(512);
+  /** Where a string begins in `arena`, in words: each begins on a word and is padded with zeros. */
   private starts = new Int32Array(512);
   private lengths = new Int32Array(512);
-  private arena = new Uint8Array(16 * 1024);
+  private arena = new Int32Array(4 * 1024);
   private used = 0;
   private count = RESERVED;
   private texts: (string | undefined)[] = [undefined, undefined];
   /** Counts the clears: an id is good for one generation. */
   generation = 0;
 
-  /** Id of the bytes [start, end) of `bytes`. Ids count from 2; 0 and 1 are ABSENT and NULL_POINTER. */
-  intern(bytes: Uint8Array, start: number, end: number): number {
-    const hash = hashBytes(bytes, start, end);
+  /** Id of the bytes [start, end) of `text`. Ids count from 2; 0 and 1 are ABSENT and NULL_POINTER. */
+  intern(text: TextBytes, start: number, end: number): number {
+    const { view } = text;
+    const hash = hashWords(view, start, end);
     const mask = this.slots.length - 1;
     let slot = (hash ^ (hash >>> 15)) & mask;
     for (;;) {
       const id = this.slots[slot];
-      if (id === 0) return this.insert(bytes, start, end, hash, slot);
-      if (this.hashes[id] === hash && this.equals(id, bytes, start, end)) return id;
+      if (id === 0) return this.insert(view, start, end, hash, slot);
+      if (this.hashes[id] === hash && this.equals(id, view, start, end - start)) return id;
       slot = (slot + 1) & mask;
     }
   }
 
   /**
-   * The id of the string that begins at `start` and ends before the first byte `stop`, when that
-   * is the string `guess`; otherwise ABSENT. Neighbouring lines name the same device, so a
-   * comparison with the last name spares most of the hashing. `guess` may be any id.
+   * `guess` when the string at `start` is that one and a byte `stop` follows it; otherwise ABSENT.
+   * Neighbouring lines name the same device, so a comparison with the last name spares the search
+   * for the end and the hashing. `guess` may be any id.
    */
-  same(guess: number, bytes: Uint8Array, start: number, stop: number): number {
+  same(guess: number, text: TextBytes, start: number, stop: number): number {
     if (guess < RESERVED || guess >= this.count) return ABSENT;
-    const arena = this.arena;
-    let from = this.starts[guess];
-    const end = from + this.lengths[guess];
-    let at = start;
-    while (from < end) {
-      if (arena[from] !== bytes[at]) return ABSENT;
-      from++;
-      at++;
-    }
-    return bytes[at] === stop ? guess : ABSENT;
+    const length = this.lengths[guess];
+    if (text.bytes[start + length] !== stop) return ABSENT;
+    return this.equals(guess, text.view, start, length) ? guess : ABSENT;
   }
 
   /** Bytes of the string behind an id. */
@@ -65,14 +85,14 @@ export class ByteInterner {
 
   internText(text: string): number {
     const bytes = Buffer.from(text, 'utf8');
-    return this.intern(bytes, 0, bytes.length);
+    return this.intern(textBytes(bytes, bytes.length), 0, bytes.length);
   }
 
   /** The text behind an id; undefined for ABSENT and NULL_POINTER. */
   text(id: number): string | undefined {
     const known = this.texts[id];
     if (known !== undefined || id < RESERVED) return known;
-    const start = this.starts[id];
+    const start = this.starts[id] * 4;
     return (this.texts[id] = Buffer.from(this.arena.buffer, start, this.lengths[id]).toString(
       'utf8',
     ));
@@ -91,25 +111,23 @@ export class ByteInterner {
     this.texts = [undefined, undefined];
   }
 
-  private equals(id: number, bytes: Uint8Array, start: number, end: number): boolean {
-    if (this.lengths[id] !== end - start) return false;
+  private equals(id: number, view: DataView, start: number, length: number): boolean {
+    if (this.lengths[id] !== length) return false;
     const arena = this.arena;
-    for (let i = start, j = this.starts[id]; i < end; i++, j++) {
-      if (arena[j] !== bytes[i]) return false;
+    let word = this.starts[id];
+    let at = start;
+    for (const whole = start + (length & ~3); at < whole; at += 4, word++) {
+      if (arena[word] !== view.getInt32(at, true)) return false;
     }
-    return true;
+    const tail = length & 3;
+    return tail === 0 || arena[word] === (view.getInt32(at, true) & TAIL[tail]);
   }
 
-  private insert(
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    hash: number,
-    slot: number,
-  ): number {
+  private insert(view: DataView, start: number, end: number, hash: number, slot: number): number {
     const length = end - start;
-    if (this.used + length > this.arena.length) {
-      const larger = new Uint8Array(Math.max(this.arena.length * 2, this.used + length));
+    const words = (length + 3) >> 2;
+    if (this.used + words > this.arena.length) {
+      const larger = new Int32Array(Math.max(this.arena.length * 2, this.used + words));
       larger.set(this.arena.subarray(0, this.used));
       this.arena = larger;
     }
@@ -119,11 +137,12 @@ export class ByteInterner {
       this.lengths = grown(this.lengths);
     }
     const id = this.count++;
-    for (let i = 0; i < length; i++) this.arena[this.used + i] = bytes[start + i];
+    for (let w = 0; w < words; w++) this.arena[this.used + w] = view.getInt32(start + w * 4, true);
+    if ((length & 3) !== 0) this.arena[this.used + words - 1] &= TAIL[length & 3];
     this.starts[id] = this.used;
     this.lengths[id] = length;
     this.hashes[id] = hash;
-    this.used += length;
+    this.used += words;
     this.texts.push(undefined);
     this.slots[slot] = id;
     if (this.count * 2 > this.slots.length) this.rehash();
@@ -142,19 +161,18 @@ export class ByteInterner {
   }
 }
 
-/** Four bytes a round: the multiplications form one dependent chain, the loads do not. */
-export function hashBytes(bytes: Uint8Array, start: number, end: number): number {
-  let hash = end - start;
-  let i = start;
-  for (const whole = end - 3; i < whole; i += 4) {
-    hash =
-      (Math.imul(hash, 0x01000193) +
-        (bytes[i] | (bytes[i + 1] << 8) | (bytes[i + 2] << 16) | (bytes[i + 3] << 24))) |
-      0;
+/** Hash of [start, end), a word at a time. */
+export function hashWords(view: DataView, start: number, end: number): number {
+  const length = end - start;
+  let hash = length;
+  let at = start;
+  for (const whole = start + (length & ~3); at < whole; at += 4) {
+    hash = (Math.imul(hash, 0x01000193) + view.getInt32(at, true)) | 0;
     hash ^= hash >>> 15;
   }
-  for (; i < end; i++) hash = (Math.imul(hash, 0x01000193) + bytes[i]) | 0;
-  return hash;
+  const tail = length & 3;
+  if (tail !== 0) hash = (Math.imul(hash, 0x01000193) + (view.getInt32(at, true) & TAIL[tail])) | 0;
+  return hash ^ (hash >>> 13);
 }
 
 function grown(array: Int32Array): Int32Array<ArrayBuffer> {

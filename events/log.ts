@@ -15,11 +15,11 @@ import { finished, pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
 import { z } from 'zod';
 import { EventBatch } from './batch.js';
-import { EVENT_TYPES } from './event.js';
 import type { HotplugEvent } from './event.js';
 import { InputError } from './input-error.js';
 import { clip, decode, LONGEST_LINE, TextReader } from './reader.js';
 import type { Format, ReaderOptions } from './reader.js';
+import { isObject, LOG_HEAD, withoutByteOrderMark } from './log-head.js';
 import { EVENT_SCHEMA, LONGEST_STRING, schemaProblem } from './schema.js';
 
 /** The version of the log's own shape, which the header carries. */
@@ -41,7 +41,6 @@ export interface LogSource {
   readonly clock?: string | undefined;
 }
 
-const NAME = 'hotrace-log';
 const LINE_FEED = 10;
 const text = z.string().max(LONGEST_STRING);
 
@@ -84,10 +83,6 @@ function readHeader(json: unknown): HeaderReading {
 
 function headerLine({ kernel, sources, clock }: LogHeader): string {
   return `${JSON.stringify({ hotrace: 'log', version: LOG_VERSION, kernel, sources, clock })}\n`;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** One event as a line. A number that JSON has no word for, such as an unknown time, is left out. */
@@ -238,6 +233,9 @@ function unwritable(file: string, error: unknown): InputError {
 export class LogReader extends TextReader {
   /** The header, once it was read; undefined as long as it was not, and where it is unusable. */
   header: LogHeader | undefined;
+  get kernel(): string | undefined {
+    return this.header?.kernel;
+  }
   private beforeHeader = true;
   /** Why no line of this log can be trusted. */
   private laterVersion: string | undefined;
@@ -303,29 +301,9 @@ export class LogReader extends TextReader {
   }
 }
 
-function withoutByteOrderMark(line: string): string {
-  return line.startsWith('\uFEFF') ? line.slice(1) : line;
-}
-
 /** The log as a format. Its reader gives the header as `reader.header`, once that was read. */
 export const hotraceLog = {
-  name: NAME,
-  description: "hotrace's own event log (NDJSON)",
-  sniff(head: string): number {
-    const end = head.indexOf('\n');
-    const first = withoutByteOrderMark(end < 0 ? head : head.slice(0, end)).trim();
-    // A header that names hundreds of sources may be longer than the head of a file.
-    if (first.startsWith('{"hotrace":"log"')) return 1;
-    try {
-      const json: unknown = JSON.parse(first);
-      if (!isObject(json)) return 0;
-      if (json['hotrace'] === 'log') return 1;
-      // Events without a header: the reader says what is missing.
-      return (EVENT_TYPES as readonly unknown[]).includes(json['type']) ? 0.3 : 0;
-    } catch {
-      return 0;
-    }
-  },
+  ...LOG_HEAD,
   open: (options: ReaderOptions): LogReader => new LogReader(options),
 } satisfies Format;
 
@@ -336,7 +314,7 @@ export const hotraceLog = {
  * not a log, ask `readLogHeader` first. Throws InputError when the file cannot be read.
  */
 export async function* readLog(file: string): AsyncGenerator<HotplugEvent> {
-  const batch = new EventBatch([{ format: NAME, file }]);
+  const batch = new EventBatch([{ format: LOG_HEAD.name, file }]);
   const reader = new LogReader({ probes: new Map(), source: 0, keepText: true });
   const state = newFileState();
   for await (const block of lineBlocks(fileBytes(file, state))) {

@@ -5,19 +5,20 @@
  * file without line feeds nor a compression bomb takes more memory than that.
  */
 
-import { createReadStream, statSync } from 'node:fs';
+import { Buffer } from 'node:buffer';
+import { statSync } from 'node:fs';
 import { open as openFile } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import type { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { BATCH_CAPACITY, EventBatch } from './batch.js';
 import type { Source } from './batch.js';
 import { detectFormat, formatByName, FORMATS } from './formats.js';
+import type { KnownFormat } from './formats.js';
 import { InputError } from './input-error.js';
 import { BUILT_IN_PROBES } from './probes.js';
 import type { ProbeTable } from './probes.js';
 import { LONGEST_LINE, ROWS_PER_LINE, decode } from './reader.js';
-import type { Format, FormatReader } from './reader.js';
+import type { FormatReader } from './reader.js';
 import { isSysfsTree, readSysfsTree } from './sysfs-tree.js';
 
 export interface OpenOptions {
@@ -59,6 +60,9 @@ type Renew = (done?: EventBatch) => EventBatch;
 export class Input {
   /** What ended the input before its time, if anything did (truncated gzip, read error). */
   problem: InputError | undefined;
+  /** Closes an input whose batches nobody will ask for; they close it themselves at their end. */
+  close: () => Promise<void> = () => Promise.resolve();
+
   constructor(
     readonly file: string,
     readonly format: string,
@@ -67,6 +71,7 @@ export class Input {
     private readonly produce: (input: Input, renew: Renew) => AsyncGenerator<EventBatch>,
     private readonly progress: () => { taken: number; size: number | undefined },
     private readonly batchSources: readonly Source[],
+    private readonly reader?: FormatReader,
   ) {}
 
   /**
@@ -86,6 +91,11 @@ export class Input {
       seq += batch.length;
       yield batch;
     }
+  }
+
+  /** The kernel that the input says it is of, as far as it was read. */
+  get kernel(): string | undefined {
+    return this.reader?.kernel;
   }
 
   /** Bytes read and bytes there are (undefined: not known), both as stored on disk. */
@@ -109,7 +119,7 @@ export async function openInput(file: string, options: OpenOptions = {}): Promis
       throw new InputError(
         file,
         undefined,
-        'is a directory without kernel/iommu_groups or bus in it',
+        'is a directory without kernel/iommu_groups or bus in it: give /sys, a copy of it, or a file',
       );
     }
     register('sysfs-tree');
@@ -126,7 +136,7 @@ export async function openInput(file: string, options: OpenOptions = {}): Promis
       if (n === 0) ended = true;
       have += n;
     } catch (error) {
-      problem = readProblem(file, error, have);
+      problem = readProblem(file, error, bytes.taken);
       ended = true;
     }
   }
@@ -134,7 +144,7 @@ export async function openInput(file: string, options: OpenOptions = {}): Promis
     await bytes.close();
     throw problem ?? new InputError(file, undefined, 'is empty');
   }
-  let format: Format;
+  let format: KnownFormat;
   try {
     format = chooseFormat(file, options.format, work.subarray(0, Math.min(have, HEAD)));
   } catch (error) {
@@ -142,7 +152,7 @@ export async function openInput(file: string, options: OpenOptions = {}): Promis
     throw error;
   }
   register(format.name);
-  const reader = format.open({
+  const reader = ('open' in format ? format : await format.load()).open({
     probes: options.probes ?? BUILT_IN_PROBES,
     source,
     keepText: options.keepText ?? false,
@@ -154,8 +164,10 @@ export async function openInput(file: string, options: OpenOptions = {}): Promis
     (self, renew) => pump(self, bytes, reader, work, have, ended, renew),
     () => ({ taken: bytes.taken, size: bytes.size }),
     sources,
+    reader,
   );
   input.problem = problem;
+  input.close = () => bytes.close();
   return input;
 }
 
@@ -167,7 +179,7 @@ function isDirectory(file: string): boolean {
   }
 }
 
-function chooseFormat(file: string, name: string | undefined, head: Uint8Array): Format {
+function chooseFormat(file: string, name: string | undefined, head: Uint8Array): KnownFormat {
   if (name !== undefined) {
     const format = formatByName(name);
     if (format === undefined) {
@@ -254,90 +266,87 @@ async function* pump(
 }
 
 function readProblem(file: string, error: unknown, at: number): InputError {
-  const { code, message } = error as NodeJS.ErrnoException;
-  if (code === 'Z_BUF_ERROR') {
-    return new InputError(file, `byte ${at}`, 'the gzip data end early; what came before was read');
-  }
-  if (code?.startsWith('Z_') === true) {
-    return new InputError(
-      file,
-      `byte ${at}`,
-      `damaged gzip data (${message}); what came before was read`,
-    );
-  }
-  return new InputError(file, `byte ${at}`, `cannot be read on: ${message}`);
+  if (error instanceof InputError) return error;
+  return new InputError(file, `byte ${at}`, `cannot be read on: ${(error as Error).message}`);
 }
 
+/** Whatever `file` is: a file, a pipe, a file of tracefs. Nothing is read twice and nothing sought. */
 async function openBytes(file: string): Promise<ByteSource> {
-  if (file === '-') return streamBytes(process.stdin, undefined, true);
+  if (file === '-') {
+    const { stdin } = process;
+    return chunkedBytes(file, stdin as AsyncIterable<Buffer>, undefined, () => {
+      stdin.destroy();
+      return Promise.resolve();
+    });
+  }
   let handle: FileHandle;
+  let size: number | undefined;
   try {
     handle = await openFile(file, 'r');
-    const magic = new Uint8Array(2);
-    const { bytesRead } = await handle.read(magic, 0, 2, 0);
-    if (bytesRead === 2 && magic[0] === 0x1f && magic[1] === 0x8b) {
-      await handle.close();
-      return streamBytes(
-        createReadStream(file, { highWaterMark: CHUNK }),
-        statSync(file).size,
-        true,
-      );
-    }
+    const stats = await handle.stat();
+    // Files of procfs, sysfs and tracefs say that they are empty.
+    if (stats.isFile() && stats.size > 0) size = stats.size;
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new InputError(
-      file,
-      undefined,
-      code === 'ENOENT'
-        ? 'there is no such file'
-        : code === 'EACCES'
-          ? 'permission denied'
-          : `cannot be opened: ${message}`,
-    );
+    throw cannotOpen(file, error);
   }
-  const { size } = await handle.stat();
-  let taken = 0;
-  return {
-    size,
-    get taken() {
-      return taken;
-    },
-    async read(into, offset) {
-      const { bytesRead } = await handle.read(
-        into,
-        offset,
-        Math.min(CHUNK, into.length - offset - 16),
-        null,
-      );
-      taken += bytesRead;
-      return bytesRead;
-    },
-    close: () => handle.close(),
-  };
+  async function* chunks(): AsyncGenerator<Buffer> {
+    // One buffer for all chunks: whoever asks for the next one has copied the last.
+    const chunk = Buffer.allocUnsafeSlow(CHUNK);
+    for (;;) {
+      const { bytesRead } = await handle.read(chunk, 0, CHUNK, null);
+      if (bytesRead === 0) return;
+      yield chunk.subarray(0, bytesRead);
+    }
+  }
+  return chunkedBytes(file, chunks(), size, () => handle.close());
 }
 
-/** Bytes of a stream, through gunzip when the first two say so and `maybeGzip`. */
-async function streamBytes(
-  stream: Readable,
+function cannotOpen(file: string, error: unknown): InputError {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return new InputError(
+    file,
+    undefined,
+    code === 'ENOENT'
+      ? 'there is no such file'
+      : code === 'EACCES'
+        ? 'permission denied: read it as a user who may'
+        : `cannot be opened: ${message}`,
+  );
+}
+
+/** Bytes that come in chunks, through gunzip when the first two say so. */
+async function chunkedBytes(
+  file: string,
+  source: AsyncIterable<Buffer>,
   size: number | undefined,
-  maybeGzip: boolean,
+  close: () => Promise<void>,
 ): Promise<ByteSource> {
   let taken = 0;
   async function* counted(): AsyncGenerator<Buffer> {
-    for await (const chunk of stream) {
-      taken += (chunk as Buffer).length;
-      yield chunk as Buffer;
+    for await (const chunk of source) {
+      taken += chunk.length;
+      yield chunk;
     }
   }
   const raw = counted();
-  const first = await raw.next();
+  let head: Buffer = Buffer.alloc(0);
+  let failure: unknown;
+  try {
+    while (head.length < 2) {
+      const next = await raw.next();
+      if (next.done === true) break;
+      head = head.length === 0 ? next.value : Buffer.concat([head, next.value]);
+    }
+  } catch (error) {
+    failure = error;
+  }
   async function* whole(): AsyncGenerator<Buffer> {
-    if (first.done !== true) yield first.value;
+    if (head.length > 0) yield head;
+    if (failure !== undefined) throw failure;
     yield* raw;
   }
-  const zipped =
-    maybeGzip && first.done !== true && first.value[0] === 0x1f && first.value[1] === 0x8b;
-  const chunks: AsyncIterator<Buffer> = zipped ? gunzip(whole()) : whole();
+  const zipped = head[0] === 0x1f && head[1] === 0x8b;
+  const chunks = zipped ? gunzip(file, whole()) : whole();
   let rest: Buffer | undefined;
   return {
     size,
@@ -345,7 +354,7 @@ async function streamBytes(
       return taken;
     },
     async read(into, offset) {
-      if (rest === undefined || rest.length === 0) {
+      while (rest === undefined || rest.length === 0) {
         const next = await chunks.next();
         if (next.done === true) return 0;
         rest = next.value;
@@ -356,32 +365,68 @@ async function streamBytes(
       return n;
     },
     async close() {
-      await chunks.return?.();
-      stream.destroy();
+      await chunks.return(undefined);
+      await close();
     },
   };
 }
 
-/** Chunks of a gzip stream; what was inflated before an error comes out before the error does. */
-async function* gunzip(chunks: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
+/**
+ * Compressed bytes that are inflated at once: an error destroys what its slice had yielded so far.
+ * Smaller at the beginning, where a short file would be lost whole.
+ */
+const SLICE = 4096;
+const FIRST_SLICE = 256;
+
+/**
+ * Chunks of a gzip stream; what was inflated before an error comes out before the error does.
+ * Throws InputError with the place in the stored file.
+ */
+async function* gunzip(file: string, chunks: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
   const unzip = createGunzip({ chunkSize: 256 * 1024 });
-  const feed = (async () => {
+  const pieces: Buffer[] = [];
+  let failure: NodeJS.ErrnoException | undefined;
+  let given = 0;
+  let some = false;
+  unzip.on('data', (piece: Buffer) => pieces.push(piece));
+  unzip.on('error', (error) => (failure = error));
+  // One promise at a time: racing each slice against one for the end would pile up on that one.
+  let wake: (() => void) | undefined;
+  unzip.once('close', () => wake?.());
+  const inflated = (): Buffer[] => {
+    some ||= pieces.length > 0;
+    return pieces.splice(0);
+  };
+  const problem = (at: string, why: string) =>
+    new InputError(
+      file,
+      at,
+      `${why}; ${some ? 'what came before was read' : 'nothing could be read'}`,
+    );
+  try {
     for await (const chunk of chunks) {
-      if (unzip.destroyed) return;
-      if (!unzip.write(chunk)) {
+      for (let at = 0; at < chunk.length;) {
+        const slice = chunk.subarray(at, at + (given < SLICE * 8 ? FIRST_SLICE : SLICE));
         await new Promise<void>((resolve) => {
-          unzip.once('drain', resolve);
-          unzip.once('close', resolve);
+          wake = resolve;
+          unzip.write(slice, () => resolve());
         });
+        yield* inflated();
+        if (failure !== undefined)
+          throw problem(`byte ${given}`, `damaged gzip data (${failure.message})`);
+        at += slice.length;
+        given += slice.length;
       }
     }
-    unzip.end();
-  })();
-  feed.catch((error: unknown) => unzip.destroy(error as Error));
-  try {
-    for await (const chunk of unzip) yield chunk as Buffer;
+    await new Promise<void>((resolve) => {
+      wake = resolve;
+      unzip.end();
+    });
+    yield* inflated();
+    if (failure !== undefined) throw problem(`byte ${given}`, 'the gzip data end early');
   } finally {
     unzip.destroy();
+    await chunks.return(undefined);
   }
 }
 

@@ -10,8 +10,8 @@ import { Buffer } from 'node:buffer';
 import type { EventBatch } from './batch.js';
 import { FIELD_COLUMNS } from './batch.js';
 import type { Column } from './batch.js';
-import { ABSENT, hashBytes, NULL_POINTER } from './intern.js';
-import type { ByteInterner } from './intern.js';
+import { ABSENT, hashWords, NULL_POINTER } from './intern.js';
+import type { ByteInterner, TextBytes } from './intern.js';
 import { TypeCode } from './event.js';
 import type { Probe, ProbeTable } from './probes.js';
 import { clip, decode } from './reader.js';
@@ -57,6 +57,12 @@ export class EventSpec {
   private readonly keyHashes: Int32Array;
   private readonly keyColumns: Uint8Array;
   private fnId = ABSENT;
+  /** Length of the parenthesis that the payload began with last time. */
+  parenthesis = 0;
+  /** The event that followed this one last time: most often it does again. */
+  follower: EventSpec | undefined;
+  private readonly nameWords: Int32Array;
+  private readonly tailMask: number;
   private fnOwner: ByteInterner | undefined;
   private fnGeneration = -1;
 
@@ -73,6 +79,33 @@ export class EventSpec {
     const keys = Object.entries(probe?.fields ?? {});
     this.keyHashes = Int32Array.from(keys, ([key]) => hashText(key));
     this.keyColumns = Uint8Array.from(keys, ([, field]) => CODE[FIELD_COLUMNS[field]]);
+    const padded = new Uint8Array((nameBytes.length + 3) & ~3);
+    padded.set(nameBytes);
+    const view = new DataView(padded.buffer);
+    this.nameWords = Int32Array.from({ length: padded.length / 4 }, (_, w) =>
+      view.getInt32(w * 4, true),
+    );
+    const tail = nameBytes.length & 3;
+    this.tailMask = tail === 0 ? -1 : (1 << (tail * 8)) - 1;
+  }
+
+  /** Whether this event's name stands at `start`, with a colon and a blank behind it. */
+  at(text: TextBytes, start: number, eol: number): boolean {
+    const end = start + this.nameBytes.length;
+    const { bytes } = text;
+    return (
+      end + 1 < eol && bytes[end] === COLON && bytes[end + 1] === SPACE && this.named(text, start)
+    );
+  }
+
+  /** Whether the bytes from `start` on begin with this event's name. */
+  named({ view }: TextBytes, start: number): boolean {
+    const words = this.nameWords;
+    const last = words.length - 1;
+    for (let w = 0; w < last; w++) {
+      if (words[w] !== view.getInt32(start + w * 4, true)) return false;
+    }
+    return words[last] === (view.getInt32(start + last * 4, true) & this.tailMask);
   }
 
   /** Column code of the key with this hash, or -1. */
@@ -124,10 +157,13 @@ export class EventSpecs {
    * `payload`. A name that the table lacks is known by the probed function that ftrace prints in
    * parentheses, `(really_probe+0x0/0x340)` or `(caller+0x1/0x2 <- really_probe)`.
    */
-  find(bytes: Uint8Array, start: number, end: number, payload: number, eol: number): EventSpec {
-    const hash = hashBytes(bytes, start, end);
+  find(text: TextBytes, start: number, end: number, payload: number, eol: number): EventSpec {
+    const { bytes } = text;
+    const hash = hashWords(text.view, start, end);
     const known = this.known.get(hash);
-    if (known !== undefined && sameBytes(known.nameBytes, bytes, start, end)) return known;
+    if (known !== undefined && known.nameBytes.length === end - start && known.named(text, start)) {
+      return known;
+    }
     const name = decode(bytes, start, end);
     const nameBytes = bytes.slice(start, end);
     const bare = name.slice(name.lastIndexOf(':') + 1);
@@ -158,12 +194,6 @@ export class EventSpecs {
 /** How far behind its symbol a function's entry may be probed: endbr64 or bti, and the ftrace call. */
 const ENTRY = 0x10;
 
-function sameBytes(name: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {
-  if (name.length !== end - start) return false;
-  for (let i = 0; i < name.length; i++) if (name[i] !== bytes[start + i]) return false;
-  return true;
-}
-
 const SPACE = 0x20;
 const QUOTE = 0x22;
 const OPEN = 0x28;
@@ -172,6 +202,7 @@ const PLUS = 0x2b;
 const MINUS = 0x2d;
 const ZERO = 0x30;
 const NINE = 0x39;
+const COLON = 0x3a;
 const EQUALS = 0x3d;
 const LOWER_B = 0x62;
 const LOWER_C = 0x63;
@@ -183,17 +214,18 @@ const LOWER_X = 0x78;
  */
 export function readPayload(
   spec: EventSpec,
-  bytes: Uint8Array,
+  text: TextBytes,
   at: number,
   eol: number,
   batch: EventBatch,
   i: number,
   keepText: boolean,
 ): boolean {
+  const { bytes } = text;
   switch (spec.shape) {
     case Shape.Pairs:
       batch.fn[i] = spec.functionId(batch.strings);
-      readPairs(spec, bytes, at, eol, batch, i);
+      readPairs(spec, text, at, eol, batch, i);
       break;
     case Shape.Symbol: {
       let start = at;
@@ -202,11 +234,11 @@ export function readPayload(
       if (start >= eol) return false;
       let end = start;
       while (end < eol && bytes[end] !== SPACE && bytes[end] !== PLUS) end++;
-      batch.fn[i] = batch.strings.intern(bytes, start, end);
+      batch.fn[i] = batch.strings.intern(text, start, end);
       break;
     }
     case Shape.Fault:
-      return readFault(spec, bytes, at, eol, batch, i);
+      return readFault(spec, text, at, eol, batch, i);
     case Shape.Slot:
       return readSlot(bytes, at, eol, batch, i);
     case Shape.Text:
@@ -249,13 +281,24 @@ function complete(code: number, batch: EventBatch, i: number): boolean {
 
 function readPairs(
   spec: EventSpec,
-  bytes: Uint8Array,
+  text: TextBytes,
   from: number,
   eol: number,
   batch: EventBatch,
   i: number,
 ): void {
+  const { bytes } = text;
   let at = from;
+  if (bytes[at] === OPEN) {
+    // `(really_probe+0x0/0x340) ` or `(caller+0x5a/0xd0 <- callee) `, most often as long as before.
+    let close = at + spec.parenthesis;
+    if (bytes[close] !== CLOSE || bytes[close + 1] !== SPACE) {
+      close = at;
+      while (close < eol && bytes[close] !== CLOSE) close++;
+      spec.parenthesis = close - at;
+    }
+    at = close + 2;
+  }
   while (at < eol) {
     // A key: bytes up to '='. Text without '=' before the next blank is passed over.
     let hash = 0;
@@ -268,7 +311,7 @@ function readPairs(
     at++;
     if (byte === SPACE) continue;
     const column = spec.column(hash);
-    at = column < 0 ? skipValue(bytes, at, eol) : readValue(column, bytes, at, eol, batch, i);
+    at = column < 0 ? skipValue(bytes, at, eol) : readValue(column, text, at, eol, batch, i);
   }
 }
 
@@ -293,7 +336,7 @@ for (let d = 0; d < 16; d++) {
 /** Stores the value at `from` and returns the offset after it. */
 function readValue(
   column: number,
-  bytes: Uint8Array,
+  text: TextBytes,
   from: number,
   eol: number,
   batch: EventBatch,
@@ -301,56 +344,58 @@ function readValue(
 ): number {
   switch (column) {
     case 0:
-      return readString(batch.dev, bytes, from, eol, batch, i);
+      return readString(batch.dev, column, text, from, eol, batch, i);
     case 1:
-      return readString(batch.bus, bytes, from, eol, batch, i);
+      return readString(batch.bus, column, text, from, eol, batch, i);
     case 2:
-      return readString(batch.drv, bytes, from, eol, batch, i);
+      return readString(batch.drv, column, text, from, eol, batch, i);
     case 3:
-      return readSymbol(bytes, from, eol, batch, i);
+      return readSymbol(text, from, eol, batch, i);
     case 4:
-      return readString(batch.ptr, bytes, from, eol, batch, i);
+      return readString(batch.ptr, column, text, from, eol, batch, i);
     case 5:
-      return readString(batch.obj, bytes, from, eol, batch, i);
+      return readString(batch.obj, column, text, from, eol, batch, i);
     case 6:
-      return readString(batch.gptr, bytes, from, eol, batch, i);
+      return readString(batch.gptr, column, text, from, eol, batch, i);
     case 7:
-      return readNumber(batch.group, bytes, from, eol, i, false);
+      return readNumber(batch.group, text.bytes, from, eol, i, false);
     case 8:
-      return readNumber(batch.devGroup, bytes, from, eol, i, false);
+      return readNumber(batch.devGroup, text.bytes, from, eol, i, false);
     case 9:
-      return readNumber(batch.a, bytes, from, eol, i, isReturn(batch, i));
+      return readNumber(batch.a, text.bytes, from, eol, i, isReturn(batch, i));
     case 10:
-      return readNumber(batch.b, bytes, from, eol, i, false);
+      return readNumber(batch.b, text.bytes, from, eol, i, false);
     default:
-      return readNumber(batch.c, bytes, from, eol, i, false);
+      return readNumber(batch.c, text.bytes, from, eol, i, false);
   }
 }
 
 /** `"0000:04:00.0"`, `(fault)`, or a bare word such as an address. */
 function readString(
   column: Int32Array,
-  bytes: Uint8Array,
+  code: number,
+  text: TextBytes,
   from: number,
   eol: number,
   batch: EventBatch,
   i: number,
 ): number {
-  const strings = batch.strings;
-  const guess = i > 0 ? column[i - 1] : ABSENT;
+  const { bytes } = text;
+  const { strings, newest } = batch;
+  const guess = newest[code];
   if (bytes[from] === QUOTE) {
     const start = from + 1;
-    const same = strings.same(guess, bytes, start, QUOTE);
+    const same = strings.same(guess, text, start, QUOTE);
     if (same !== ABSENT) {
       column[i] = same;
       return start + strings.byteLength(same) + 1;
     }
     let at = start;
     while (at < eol && bytes[at] !== QUOTE) at++;
-    column[i] = at === start ? NULL_POINTER : strings.intern(bytes, start, at);
+    column[i] = at === start ? NULL_POINTER : (newest[code] = strings.intern(text, start, at));
     return at < eol ? at + 1 : at;
   }
-  const same = strings.same(guess, bytes, from, SPACE);
+  const same = strings.same(guess, text, from, SPACE);
   if (same !== ABSENT) {
     column[i] = same;
     return from + strings.byteLength(same);
@@ -359,21 +404,22 @@ function readString(
   while (at < eol && bytes[at] !== SPACE) at++;
   if (bytes[from] === OPEN)
     column[i] = NULL_POINTER; // (fault)
-  else if (at > from) column[i] = strings.intern(bytes, from, at);
+  else if (at > from) column[i] = newest[code] = strings.intern(text, from, at);
   return at;
 }
 
 /** A symbol with its offset, `iommu_bus_notifier+0x0/0x70`: the offset is dropped. */
 function readSymbol(
-  bytes: Uint8Array,
+  text: TextBytes,
   from: number,
   eol: number,
   batch: EventBatch,
   i: number,
 ): number {
+  const { bytes } = text;
   let at = from;
   while (at < eol && bytes[at] !== SPACE && bytes[at] !== PLUS) at++;
-  if (at > from) batch.fn[i] = batch.strings.intern(bytes, from, at);
+  if (at > from) batch.fn[i] = batch.strings.intern(text, from, at);
   while (at < eol && bytes[at] !== SPACE) at++;
   return at;
 }
@@ -435,19 +481,19 @@ function isReturn(batch: EventBatch, i: number): boolean {
 /** `IOMMU:ath12k_pci 0000:c2:00.0 iova=0x… flags=0x…`; the driver may be `[drvname]` or `(null)`. */
 function readFault(
   spec: EventSpec,
-  bytes: Uint8Array,
+  text: TextBytes,
   from: number,
   eol: number,
   batch: EventBatch,
   i: number,
 ): boolean {
-  const text = decode(bytes, from, Math.min(eol, from + 512));
-  const match = /^IOMMU:(\S{1,128}) (\S{1,256}) iova=/.exec(text);
+  const shown = decode(text.bytes, from, Math.min(eol, from + 512));
+  const match = /^IOMMU:(\S{1,128}) (\S{1,256}) iova=/.exec(shown);
   if (match !== null) {
     batch.drv[i] = match[1] === '(null)' ? NULL_POINTER : batch.strings.internText(match[1]);
     batch.dev[i] = batch.strings.internText(match[2]);
   }
-  readPairs(spec, bytes, from, eol, batch, i);
+  readPairs(spec, text, from, eol, batch, i);
   return batch.dev[i] > NULL_POINTER && !Number.isNaN(batch.a[i]);
 }
 

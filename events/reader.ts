@@ -28,6 +28,8 @@ export interface FormatReader {
   read(bytes: Uint8Array, start: number, end: number, batch: EventBatch): number;
   /** The input ended: appends what was still being put together (at most ROWS_PER_LINE rows). */
   finish(batch: EventBatch): void;
+  /** The kernel that the input says it is of, once that was read. */
+  readonly kernel?: string | undefined;
   /** A line longer than LONGEST_LINE began with `head`; it counts as one line. */
   overlong(head: string, batch: EventBatch): void;
 }

@@ -1,9 +1,8 @@
 /** The text of some lines of an input, read again for showing them. */
 
-import { createReadStream } from 'node:fs';
+import { closeSync, createReadStream, openSync, readSync, statSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import { openSync, readSync, closeSync } from 'node:fs';
 import { clip } from './reader.js';
 
 /** What is shown of a line. Characters. */
@@ -11,7 +10,7 @@ const SHOWN = 400;
 
 /**
  * The lines with the given numbers (from 1), as far as they can still be read: not from standard
- * input. Reads up to the last of them and no further.
+ * input or a pipe. Reads up to the last of them and no further.
  */
 export async function sourceLines(
   file: string,
@@ -22,6 +21,8 @@ export async function sourceLines(
   const last = Math.max(...numbers);
   let stream: Readable;
   try {
+    // To open a pipe again would wait for a writer who is gone.
+    if (!statSync(file).isFile()) return lines;
     const raw = createReadStream(file, { highWaterMark: 1 << 20 });
     stream = isGzip(file) ? raw.pipe(createGunzip()) : raw;
     raw.on('error', (error) => stream.destroy(error));

@@ -26,6 +26,12 @@ const OVER = {
   'return.unknown': 'done',
   'return.other': 'violated.wrongReturn',
 };
+const RESUMED = {
+  go: '#chain-call.running',
+  'return.same': '#chain-call.done',
+  'return.unknown': '#chain-call.done',
+  'return.other': '#chain-call.violated.wrongReturn',
+};
 const broken = { tags: ['violation'], meta: { rule: 'B.1' } };
 
 export const chainCallMachine: AnyStateMachine = createMachine({
@@ -44,8 +50,11 @@ export const chainCallMachine: AnyStateMachine = createMachine({
     violated: {
       initial: 'wrongOrder',
       states: {
-        wrongOrder: { ...broken, on: { stop: '#chain-call.stopped', go: '#chain-call.running' } },
-        calledAfterStop: { ...broken, on: { go: '#chain-call.running' } },
+        wrongOrder: {
+          ...broken,
+          on: { ...RESUMED, 'enter.ordered': '#chain-call.running', stop: '#chain-call.stopped' },
+        },
+        calledAfterStop: { ...broken, on: { ...RESUMED, stop: '#chain-call.stopped' } },
         wrongReturn: broken,
       },
     },

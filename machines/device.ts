@@ -4,7 +4,8 @@
  * States are the driver core's: `idle` (added, no driver), `binding`, `bound`, `unbinding`,
  * `removed`; `adding` is inside device_add before ADD_DEVICE; `unknown` is a device that the trace
  * finds in the middle of its life. DEL_DEVICE is not serialised with probing, so it is a second
- * axis: each state has a `deleted` twin.
+ * axis: each state has a `Deleted` twin. An `Early` twin is a device that a driver reached before
+ * its ADD_DEVICE.
  *
  * A notification that the generation cannot send leads to `violated.<state>`, which is tagged
  * `violation`, carries the broken rule, and goes on as `<state>`: the event that broke the rule
@@ -38,6 +39,10 @@ export type DeviceLife =
   | 'binding'
   | 'bound'
   | 'unbinding'
+  | 'idleEarly'
+  | 'bindingEarly'
+  | 'boundEarly'
+  | 'unbindingEarly'
   | 'unknownDeleted'
   | 'idleDeleted'
   | 'bindingDeleted'
@@ -71,9 +76,8 @@ const PROVES: Record<
   DRIVER_NOT_BOUND: 'idle',
 };
 
-function deletedTwin(life: Alive): DeviceLife {
-  return `${life}Deleted`;
-}
+/** `Early`: before ADD_DEVICE, though the driver core should not have come that far (K10). */
+const PHASES = ['', 'Early', 'Deleted'] as const;
 
 /** The steps of B.3 for one generation: state → event → step. */
 export function deviceSteps(
@@ -85,14 +89,15 @@ export function deviceSteps(
     table[life] = steps;
   };
 
-  for (const deleted of [false, true]) {
-    const at = (life: Alive): DeviceLife => (deleted ? deletedTwin(life) : life);
-    // Without REMOVED_DEVICE nothing marks the end: ADD_DEVICE after DEL_DEVICE is a new device.
-    const add: Step = deleted
-      ? profile.removedDevice
-        ? { to: 'idle', breaks: 'INV-01b' }
-        : { to: 'idle' }
-      : { to: 'idle', breaks: 'B.3' };
+  for (const phase of PHASES) {
+    const deleted = phase === 'Deleted';
+    const at = (life: Alive): DeviceLife => `${life}${phase}`;
+    const add = (from: Alive): Step => {
+      // Bound before its ADD: that was told when it happened, the ADD only comes late.
+      if (phase === 'Early') return { to: from };
+      if (deleted && over(profile, from)) return { to: 'idle' };
+      return { to: 'idle', breaks: 'B.3' };
+    };
     const bindFrom = (from: Alive): Step => {
       if (deleted && profile.deadFlag) return { to: at('binding'), breaks: 'INV-07' };
       if (from === 'idle') return { to: at('binding') };
@@ -102,8 +107,8 @@ export function deviceSteps(
     };
     for (const from of ALIVE) {
       row(at(from), {
-        ADD_DEVICE: add,
-        DEL_DEVICE: deleted ? { to: at(from), breaks: 'B.3' } : { to: deletedTwin(from) },
+        ADD_DEVICE: add(from),
+        DEL_DEVICE: deleted ? { to: at(from), breaks: 'B.3' } : { to: `${from}Deleted` },
         REMOVED_DEVICE: !profile.removedDevice
           ? { to: 'removed', breaks: 'B.3' }
           : from !== 'idle'
@@ -119,7 +124,10 @@ export function deviceSteps(
           from === 'unbinding' ? { to: at('idle') } : { to: at('idle'), breaks: 'B.3' },
         DRIVER_NOT_BOUND: notBound(profile, from, at('idle')),
         // A name is taken while its device lives: this device_add is of a second one and fails.
-        device_add: deleted && !profile.removedDevice ? { to: 'adding' } : { to: at(from) },
+        device_add:
+          deleted && !profile.removedDevice && from === 'idle'
+            ? { to: 'adding' }
+            : { to: at(from) },
         lost: { to: 'unknown' },
       });
     }
@@ -127,7 +135,7 @@ export function deviceSteps(
 
   /** Before any notification fixed the state, each one is believed. */
   const believed = (deleted: boolean): Record<DeviceEvent, Step> => {
-    const at = (life: Alive): DeviceLife => (deleted ? deletedTwin(life) : life);
+    const at = (life: Alive): DeviceLife => (deleted ? `${life}Deleted` : life);
     return {
       ADD_DEVICE:
         deleted && profile.removedDevice ? { to: 'idle', breaks: 'INV-01b' } : { to: 'idle' },
@@ -153,17 +161,17 @@ export function deviceSteps(
     ADD_DEVICE: { to: 'idle' },
     DEL_DEVICE: first('unknownDeleted'),
     REMOVED_DEVICE: first('removed'),
-    BIND_DRIVER: first('binding'),
-    BOUND_DRIVER: first('bound'),
-    UNBIND_DRIVER: first('unbinding'),
-    UNBOUND_DRIVER: first('adding'),
-    DRIVER_NOT_BOUND: first('adding'),
+    BIND_DRIVER: first('bindingEarly'),
+    BOUND_DRIVER: first('boundEarly'),
+    UNBIND_DRIVER: first('unbindingEarly'),
+    UNBOUND_DRIVER: first('idleEarly'),
+    DRIVER_NOT_BOUND: first('idleEarly'),
     device_add: { to: 'adding' },
     lost: { to: 'unknown' },
   });
 
   const after = (event: keyof typeof PROVES): Step => ({
-    to: deletedTwin(PROVES[event]),
+    to: `${PROVES[event]}Deleted`,
     breaks: event === 'BIND_DRIVER' && profile.deadFlag ? 'INV-07' : 'B.3',
   });
   row('removed', {
@@ -181,12 +189,21 @@ export function deviceSteps(
   return table;
 }
 
+/**
+ * Whether a deleted device may be gone: without REMOVED_DEVICE nothing marks its end, and a probe
+ * that failed without a DRIVER_NOT_BOUND still looks like binding.
+ */
+function over(profile: KernelProfile, from: Alive): boolean {
+  if (profile.removedDevice) return false;
+  return from === 'idle' || (from === 'binding' && !profile.notBound);
+}
+
 /** NOT_BOUND: after BIND always; from idle where a failing dma_configure could send it (K07). */
 function notBound(profile: KernelProfile, from: Alive, to: DeviceLife): Step {
   if (!profile.notBound) return { to, breaks: 'B.3' };
   if (from === 'binding') return { to };
   if (from === 'idle' && !profile.notBoundNeedsBind) return { to };
-  return { to, breaks: 'INV-08' };
+  return { to, breaks: profile.notBoundNeedsBind ? 'INV-08' : 'B.3' };
 }
 
 /** The rules that an event puts to the test, besides B.3 which each one does. */

@@ -51,7 +51,11 @@ export const dmaOwnershipMachine: AnyStateMachine = createMachine({
           {
             tags: ['violation'],
             meta: { rule: 'INV-35' },
-            on: { releasing: '#dma-ownership.unowned', lost: '#dma-ownership.unknown' },
+            on: {
+              releasing: '#dma-ownership.unowned',
+              lost: '#dma-ownership.unknown',
+              'used.within': '#dma-ownership.violated.usedWhileOwned',
+            },
           },
         ]),
       ),

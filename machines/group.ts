@@ -16,9 +16,12 @@ const count = (by: number) =>
   assign(({ context }: { context: Members }) => ({ members: Math.max(0, context.members + by) }));
 const last = ({ context }: { context: Members }) => context.members <= 1;
 
+const none = ({ context }: { context: Members }) => context.members === 0;
+const forget = assign({ members: 0 });
+
 const POPULATED_ON = {
   add: { target: '#group.populated', actions: count(1) },
-  lost: { target: '#group.unknown' },
+  lost: { target: '#group.unknown', actions: forget },
 };
 
 /** `members`: devices known to be in the group when the trace begins. */
@@ -32,7 +35,9 @@ export const groupMachine: AnyStateMachine = createMachine({
       on: {
         add: { actions: count(1) },
         remove: { actions: count(-1) },
-        release: { target: 'released', actions: assign({ members: 0 }) },
+        // Even so, whoever was seen to join and not to leave is in it.
+        release: [{ guard: none, target: 'released' }, { target: 'violated' }],
+        lost: { actions: forget },
       },
     },
     populated: {
@@ -47,7 +52,7 @@ export const groupMachine: AnyStateMachine = createMachine({
     },
     released: {
       // Ids are reused: the next member belongs to a new group of this number.
-      on: { ...POPULATED_ON, lost: { target: 'unknown' } },
+      on: { ...POPULATED_ON, lost: { target: 'unknown', actions: forget } },
     },
     violated: {
       tags: ['violation'],

@@ -92,6 +92,12 @@ export class InternedMachine {
     return this.known[snapshot].replies[event];
   }
 
+  /** The rule that taking `event` in `snapshot` breaks; undefined where it is legal or not taken. */
+  breaks(snapshot: number, event: number): string | undefined {
+    const next = this.next(snapshot, event);
+    return this.known[snapshot].accepted[event] ? this.known[next].broken : undefined;
+  }
+
   /** The id of the rule that `snapshot` breaks, if it is a violation. */
   broken(snapshot: number): string | undefined {
     return this.known[snapshot].broken;
@@ -120,12 +126,12 @@ export class InternedMachine {
     const from = this.known[snapshot];
     const sent = this.events[event];
     const [to, actions] = transition(this.machine, from.snapshot, sent);
-    const [again] = transition(this.machine, from.snapshot, sent);
+    const [again, actionsAgain] = transition(this.machine, from.snapshot, sent);
     const id = this.intern(to);
-    if (id !== this.intern(again)) throw new ImpureMachineError(this.machine.id, sent);
-    const replies = (actions as unknown as readonly EmitAction[])
-      .filter((action) => action.type === 'xstate.emit')
-      .map((action) => action.params.event);
+    const replies = emitted(actions);
+    if (id !== this.intern(again) || stable(replies) !== stable(emitted(actionsAgain))) {
+      throw new ImpureMachineError(this.machine.id, sent);
+    }
     while (from.next.length <= event) from.next.push(-1);
     from.next[event] = id;
     from.accepted[event] = from.snapshot.can(sent);
@@ -148,6 +154,12 @@ export class InternedMachine {
     });
     return id;
   }
+}
+
+function emitted(actions: readonly unknown[]): readonly AnyEventObject[] {
+  return (actions as readonly EmitAction[])
+    .filter((action) => action.type === 'xstate.emit')
+    .map((action) => action.params.event);
 }
 
 function brokenRule(snapshot: SnapshotFrom<AnyStateMachine>): string {

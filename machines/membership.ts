@@ -18,6 +18,12 @@ export const MEMBERSHIP_EVENTS = [
 
 const KNOWN = { lost: 'unknown', released: 'none', born: 'none' };
 const resumed = (state: string) => `#membership.${state}`;
+const GONE_ON = {
+  lost: resumed('unknown'),
+  add: resumed('member'),
+  born: resumed('none'),
+  released: resumed('none'),
+};
 
 export const membershipMachine: AnyStateMachine = createMachine({
   id: 'membership',
@@ -62,14 +68,27 @@ export const membershipMachine: AnyStateMachine = createMachine({
         removedWithoutAdd: {
           tags: ['violation'],
           meta: { rule: 'INV-03' },
-          on: { lost: resumed('unknown'), add: resumed('member') },
+          on: GONE_ON,
         },
         removedFromOther: {
           tags: ['violation'],
           meta: { rule: 'INV-03' },
-          on: { lost: resumed('unknown'), add: resumed('member') },
+          on: GONE_ON,
         },
       },
     },
   },
 });
+
+/** Whether a device in this state of the machine is in a group; undefined: not known. */
+export function isMember(state: string): boolean | undefined {
+  switch (state) {
+    case 'unknown':
+      return undefined;
+    case 'member':
+    case 'violated.addedTwice':
+      return true;
+    default:
+      return false;
+  }
+}

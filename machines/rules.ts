@@ -145,6 +145,14 @@ export const RULES: readonly Rule[] = [
     under: always('iommu_group_release runs when the last reference of devices_kobj is gone.'),
   },
   {
+    id: 'INV-20',
+    name: 'no-freed-domain',
+    sentence: 'A domain is freed only when no device is attached to it.',
+    source: 'kernel-semantics.md E INV-20, K13, K19, K25',
+    needs: 'probes on __iommu_attach_device and iommu_domain_free',
+    under: always('A device leaves a domain by being attached to another one, or with its group.'),
+  },
+  {
     id: 'INV-34',
     name: 'detach-total',
     sentence: 'After iommu_detach_group no device of the group is attached to that domain.',
@@ -174,9 +182,7 @@ export const RULES: readonly Rule[] = [
     source: 'kernel-semantics.md E INV-42, A1.3 BN4–BN6',
     needs: 'probes on iommu_bus_notifier (with return) and blocking_notifier_call_chain',
     under: (p) =>
-      p.groupNotifier
-        ? 'iommu_bus_notifier maps the four actions to group values 3…6.'
-        : 'Nothing is republished: the group chain was removed with v5.19.',
+      p.groupNotifier ? 'iommu_bus_notifier maps the four actions to group values 3…6.' : undefined,
   },
   {
     id: 'INV-46',
@@ -207,7 +213,7 @@ export const RULES: readonly Rule[] = [
     sentence:
       "A chain's callbacks run by descending priority, none runs after a STOP, and the chain returns the last one's value.",
     source: 'kernel-semantics.md B.1.3; kernel/notifier.c notifier_call_chain',
-    needs: 'probes on a chain call and its callbacks',
+    needs: 'probes on a chain call and its callbacks; notifier:notifier_run for the value returned',
     under: always('notifier_call_chain, the same in every generation.'),
   },
   {
@@ -247,9 +253,9 @@ export const RULES: readonly Rule[] = [
     name: 'map-over-live',
     sentence: 'A range is not mapped while it is live in the same domain.',
     source: 'kernel-semantics.md A2; drivers/iommu/iommu.c __iommu_map',
-    needs: 'tracepoint iommu:map; a device in it (vendor kernels) makes it exact',
+    needs: 'tracepoint iommu:map with a device in it (vendor kernels)',
     under: always(
-      'Without a device in the event, more live copies of a range than there are groups is the only proof.',
+      'Without a device in the event a range that is mapped twice may be live in two domains: that is counted as a doubt.',
     ),
   },
   {

@@ -9,6 +9,8 @@
 
 import type { EventBatch } from '../batch.js';
 import { TypeCode } from '../event.js';
+import { textBytes } from '../intern.js';
+import type { TextBytes } from '../intern.js';
 import { EventSpecs, readPayload } from '../payload.js';
 import { clip, decode, LONGEST_LINE, ROWS_PER_LINE } from '../reader.js';
 import type { Format, FormatReader, ReaderOptions } from '../reader.js';
@@ -63,13 +65,14 @@ class PerfScriptReader implements FormatReader {
   }
 
   read(bytes: Uint8Array, start: number, end: number, batch: EventBatch): number {
+    const text = textBytes(bytes, end);
     let at = start;
     while (at < end) {
       if (batch.capacity - batch.length < ROWS_PER_LINE) return at;
       let eol = at;
       while (bytes[eol] !== LF) eol++;
       this.lineNumber++;
-      this.line(bytes, at, eol > at && bytes[eol - 1] === CR ? eol - 1 : eol, batch);
+      this.line(text, at, eol > at && bytes[eol - 1] === CR ? eol - 1 : eol, batch);
       at = eol + 1;
     }
     return end;
@@ -84,7 +87,8 @@ class PerfScriptReader implements FormatReader {
     this.unparsed(`${head.slice(0, 200)}…`, `line longer than ${LONGEST_LINE} bytes`, batch);
   }
 
-  private line(bytes: Uint8Array, start: number, eol: number, batch: EventBatch): void {
+  private line(text: TextBytes, start: number, eol: number, batch: EventBatch): void {
+    const { bytes } = text;
     if (eol === start || bytes[start] === HASH) return;
     const after = this.head(bytes, start, eol);
     if (after < 0 || !this.nameAndPayload(bytes, after, eol)) {
@@ -92,7 +96,7 @@ class PerfScriptReader implements FormatReader {
       return;
     }
     if (bytes[this.payload] === UPPER_P && this.record(bytes, this.payload, eol, batch)) return;
-    const spec = this.specs.find(bytes, this.nameStart, this.nameEnd, this.payload, eol);
+    const spec = this.specs.find(text, this.nameStart, this.nameEnd, this.payload, eol);
     if (spec.name === 'IOMMU') {
       this.unparsed(decode(bytes, start, eol), 'no event name (-F without event)', batch);
       return;
@@ -103,13 +107,13 @@ class PerfScriptReader implements FormatReader {
     if (this.pid >= 0) {
       batch.pid[i] = this.pid;
       const strings = batch.strings;
-      const same = i > 0 ? strings.same(batch.comm[i - 1], bytes, this.commStart, SPACE) : 0;
+      const same = i > 0 ? strings.same(batch.comm[i - 1], text, this.commStart, SPACE) : 0;
       batch.comm[i] =
         same > 0 && strings.byteLength(same) === this.commEnd - this.commStart
           ? same
-          : strings.intern(bytes, this.commStart, this.commEnd);
+          : strings.intern(text, this.commStart, this.commEnd);
     }
-    if (!readPayload(spec, bytes, this.payload, eol, batch, i, this.keepText)) {
+    if (!readPayload(spec, text, this.payload, eol, batch, i, this.keepText)) {
       batch.dropRow();
       this.unparsed(decode(bytes, start, eol), `fields missing in ${spec.name}`, batch);
     }

@@ -11,6 +11,8 @@
 import { Buffer } from 'node:buffer';
 import type { EventBatch } from '../batch.js';
 import { TypeCode } from '../event.js';
+import { textBytes } from '../intern.js';
+import type { TextBytes } from '../intern.js';
 import { EventSpec, EventSpecs, readPayload } from '../payload.js';
 import { clip, decode, LONGEST_LINE, ROWS_PER_LINE } from '../reader.js';
 import type { FormatReader, ReaderOptions } from '../reader.js';
@@ -39,6 +41,9 @@ const DASH_COLUMN = 16;
 const SCALE = [1e9, 1e8, 1e7, 1e6, 1e5, 1e4, 1e3, 1e2, 10, 1];
 
 const MAX_CPUS = 4096;
+
+/** Place of the comm among a batch's newest strings, behind the string columns. */
+const COMM = 7;
 
 /** No clock has counted so many nanoseconds: a time with more digits is garbage. */
 const TIME_DIGITS = 20;
@@ -70,6 +75,8 @@ export class TaskTraceReader implements FormatReader {
   private nameEnd = 0;
   private payload = 0;
   private functionLine = false;
+  /** The event of the line before. */
+  private spec: EventSpec | undefined;
   /** Nanoseconds per unit of a time without a dot; NaN: not known yet. */
   private wholeUnit: number;
 
@@ -85,13 +92,15 @@ export class TaskTraceReader implements FormatReader {
   }
 
   read(bytes: Uint8Array, start: number, end: number, batch: EventBatch): number {
+    // Node's Buffer looks for a byte many times faster than a loop or a plain Uint8Array does.
+    const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const text = textBytes(bytes, end);
     let at = start;
     while (at < end) {
       if (batch.capacity - batch.length < ROWS_PER_LINE) return at;
-      let eol = at;
-      while (bytes[eol] !== LF) eol++;
+      const eol = buffer.indexOf(LF, at);
       this.lineNumber++;
-      this.line(bytes, at, eol > at && bytes[eol - 1] === CR ? eol - 1 : eol, batch);
+      this.line(text, at, eol > at && bytes[eol - 1] === CR ? eol - 1 : eol, batch);
       at = eol + 1;
     }
     return end;
@@ -106,15 +115,14 @@ export class TaskTraceReader implements FormatReader {
     this.unparsed(`${head.slice(0, 200)}…`, `line longer than ${LONGEST_LINE} bytes`, batch);
   }
 
-  private line(bytes: Uint8Array, start: number, eol: number, batch: EventBatch): void {
+  private line(text: TextBytes, start: number, eol: number, batch: EventBatch): void {
     if (eol === start) return; // pci_hp_event prints its own line feed: an empty line follows
-    if (!this.usualHead(bytes, start, eol) && !this.anyHead(bytes, start, eol)) {
+    const { bytes } = text;
+    if (!this.usualHead(text, start, eol) && !this.anyHead(text, start, eol)) {
       this.notAnEvent(bytes, start, eol, batch);
       return;
     }
-    const spec = this.functionLine
-      ? FUNCTION_LINE
-      : this.specs.find(bytes, this.nameStart, this.nameEnd, this.payload, eol);
+    const spec = (this.spec = this.named(text, eol));
     if (this.pendingLosses.length > 0) this.settleLosses(this.time, batch);
     const cpu = this.cpu;
     if (this.overwritten > 0 && this.announced[cpu] === 0) this.announceOverwritten(batch);
@@ -122,20 +130,34 @@ export class TaskTraceReader implements FormatReader {
     const i = batch.row(spec.code, this.source, this.lineNumber, this.time);
     batch.cpu[i] = cpu;
     batch.pid[i] = this.pid;
-    const strings = batch.strings;
-    const same = i > 0 ? strings.same(batch.comm[i - 1], bytes, this.commStart, MINUS) : 0;
-    batch.comm[i] =
+    const { strings } = batch;
+    const same = strings.same(batch.newest[COMM], text, this.commStart, MINUS);
+    batch.comm[i] = batch.newest[COMM] =
       same > 0 && strings.byteLength(same) === this.commEnd - this.commStart
         ? same
-        : strings.intern(bytes, this.commStart, this.commEnd);
-    if (!readPayload(spec, bytes, this.payload, eol, batch, i, this.keepText)) {
+        : strings.intern(text, this.commStart, this.commEnd);
+    if (!readPayload(spec, text, this.payload, eol, batch, i, this.keepText)) {
       batch.dropRow();
       this.unparsed(decode(bytes, start, eol), `fields missing in ${spec.name}`, batch);
     }
   }
 
+  /** The event of the line, with `payload` set behind its name. */
+  private named(text: TextBytes, eol: number): EventSpec {
+    const { spec } = this;
+    if (this.nameEnd < 0) {
+      // The name was recognised as the one that follows the event before.
+      return spec!.follower!;
+    }
+    if (this.functionLine) return FUNCTION_LINE;
+    const found = this.specs.find(text, this.nameStart, this.nameEnd, this.payload, eol);
+    if (spec !== undefined) spec.follower = found;
+    return found;
+  }
+
   /** `%16s-%-7d [%03d] flags %5lu.%06lu: name: ` with the columns where the kernel puts them. */
-  private usualHead(bytes: Uint8Array, start: number, eol: number): boolean {
+  private usualHead(text: TextBytes, start: number, eol: number): boolean {
+    const { bytes } = text;
     let at = start + DASH_COLUMN;
     if (at >= eol || bytes[at] !== MINUS) return false;
     at++;
@@ -149,14 +171,16 @@ export class TaskTraceReader implements FormatReader {
     if (at === digits || byte !== SPACE) return false;
     let comm = start;
     while (bytes[comm] === SPACE) comm++;
-    this.commStart = comm < start + DASH_COLUMN ? comm : start + DASH_COLUMN - 1;
+    if (comm >= start + DASH_COLUMN) comm = start + DASH_COLUMN - 1;
+    this.commStart = comm;
     this.commEnd = start + DASH_COLUMN;
     this.pid = pid;
-    return this.afterPid(bytes, at, eol);
+    return this.afterPid(text, at, eol);
   }
 
   /** Any comm and any padding: the last `-digits` that a CPU column follows. */
-  private anyHead(bytes: Uint8Array, start: number, eol: number): boolean {
+  private anyHead(text: TextBytes, start: number, eol: number): boolean {
+    const { bytes } = text;
     const limit = Math.min(eol, start + 300);
     for (let at = start + 1; at < limit; at++) {
       if (
@@ -164,12 +188,12 @@ export class TaskTraceReader implements FormatReader {
         isBlank(bytes[at - 1]) &&
         isDigit(bytes[at + 1]) &&
         this.pidBefore(bytes, start, at) &&
-        this.afterPid(bytes, at, eol)
+        this.afterPid(text, at, eol)
       ) {
         return true;
       }
     }
-    return this.latencyHead(bytes, start, eol);
+    return this.latencyHead(text, start, eol);
   }
 
   /** Takes comm and pid from the text before the CPU bracket at `bracket`, if they are there. */
@@ -202,11 +226,11 @@ export class TaskTraceReader implements FormatReader {
    * `%8.8s-%-7d %3d<flags> %4lldus<mark>: name: payload` (option latency-format, trace-cmd -l) or,
    * with option verbose, `%16s %7d %3d %d %08x %08lx [%08llx] %ld.%03ldms (+%ld.%03ldms): `.
    */
-  private latencyHead(bytes: Uint8Array, start: number, eol: number): boolean {
-    // One character per byte, so that offsets in the text are offsets in `bytes`.
-    const text = latin1(bytes, start, Math.min(eol, start + 300));
-    const verbose = VERBOSE_HEAD.exec(text);
-    const match = verbose ?? LATENCY_HEAD.exec(text);
+  private latencyHead(text: TextBytes, start: number, eol: number): boolean {
+    // One character per byte, so that offsets in the string are offsets in the bytes.
+    const line = latin1(text.bytes, start, Math.min(eol, start + 300));
+    const verbose = VERBOSE_HEAD.exec(line);
+    const match = verbose ?? LATENCY_HEAD.exec(line);
     if (match === null) return false;
     const [head, comm, pid, cpu, time, fraction, us] = match;
     this.commStart = start + head.indexOf(comm);
@@ -222,7 +246,7 @@ export class TaskTraceReader implements FormatReader {
     } else {
       this.time = Number(time) * 1e9 + Number(fraction.padEnd(9, '0'));
     }
-    return this.cpu < MAX_CPUS && this.nameAndPayload(bytes, start + head.length, eol);
+    return this.cpu < MAX_CPUS && this.nameAndPayload(text, start + head.length, eol);
   }
 
   private unitOf(whole: number): number {
@@ -231,7 +255,8 @@ export class TaskTraceReader implements FormatReader {
   }
 
   /** From the blanks before `[cpu]` (or `(tgid)`) to the payload. */
-  private afterPid(bytes: Uint8Array, from: number, eol: number): boolean {
+  private afterPid(text: TextBytes, from: number, eol: number): boolean {
+    const { bytes } = text;
     let at = from;
     while (at < eol && bytes[at] === SPACE) at++;
     if (bytes[at] === OPEN) {
@@ -262,7 +287,7 @@ export class TaskTraceReader implements FormatReader {
     this.cpu = cpu;
     at = this.timestamp(bytes, at, eol);
     if (at < 0) return false;
-    return this.nameAndPayload(bytes, at, eol);
+    return this.nameAndPayload(text, at, eol);
   }
 
   /** Reads `seconds.fraction:` or `counter:`; returns the offset behind the colon or -1. */
@@ -292,9 +317,19 @@ export class TaskTraceReader implements FormatReader {
     return at + 1;
   }
 
-  private nameAndPayload(bytes: Uint8Array, from: number, eol: number): boolean {
+  private nameAndPayload(text: TextBytes, from: number, eol: number): boolean {
+    const { bytes } = text;
     let at = from;
     while (at < eol && bytes[at] === SPACE) at++;
+    const likely = this.spec?.follower;
+    if (likely?.at(text, at, eol) === true) {
+      this.functionLine = false;
+      this.nameEnd = -1;
+      at += likely.nameBytes.length + 1;
+      while (at < eol && bytes[at] === SPACE) at++;
+      this.payload = at;
+      return true;
+    }
     if (bytes[at] === OPEN && bytes[at + 1] === PLUS) {
       // --ts-diff: (+1234)
       while (at < eol && bytes[at] !== CLOSE) at++;
@@ -313,6 +348,7 @@ export class TaskTraceReader implements FormatReader {
     }
     if (at >= eol || byte !== COLON || at === this.nameStart) {
       this.payload = this.nameStart;
+      this.nameEnd = at;
       return (this.functionLine =
         at > this.nameStart && at + 2 < eol && bytes[at + 1] === LESS && bytes[at + 2] === MINUS);
     }

@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander';
 import { FORMATS } from '../../events/formats.js';
 import { InputError } from '../../events/input-error.js';
 import { EXIT } from './exit-code.js';
+import { printable } from '../report/format.js';
 import { runReplay } from './replay.js';
 import type { ReplayFlags } from './replay.js';
 import { rulesText } from './rules.js';
@@ -17,12 +18,24 @@ function version(): string {
 }
 
 const write = (text: string) => void process.stdout.write(text);
+const warn = (text: string) => void process.stderr.write(text);
 
 function program(done: (code: number) => void): Command {
   const hotrace = new Command('hotrace')
     .description('Replay Linux hotplug traces through a model of IOMMU groups and notifier chains')
     .version(version())
     .exitOverride()
+    .configureOutput({
+      outputError: (text, show) =>
+        show(
+          `${printable(
+            text
+              .trimEnd()
+              .replace(/^error: /, 'hotrace: ')
+              .replaceAll('\n', ' '),
+          )}; see hotrace --help\n`,
+        ),
+    })
     .configureHelp({ helpWidth: 80 })
     .addHelpText(
       'after',
@@ -32,7 +45,7 @@ function program(done: (code: number) => void): Command {
     .command('replay')
     .description('read recorded traces, check every rule, look at the state of any moment')
     .argument(
-      '<file...>',
+      '[file...]',
       'traces (ftrace, trace-cmd, perf, udevadm, dmesg, journal, sysfs), gzip, or -',
     )
     .option('--at <moment>', 'state at a moment: seconds (140.95), 200ms, or #412 for an event')
@@ -55,7 +68,14 @@ function program(done: (code: number) => void): Command {
     .action(async (files: string[], flags: ReplayFlags, command: Command) => {
       const colour = command.getOptionValueSource('color') === 'default' ? undefined : flags.color;
       const { color: _, ...rest } = flags;
-      done(await runReplay(files, colour === undefined ? rest : { ...rest, color: colour }, write));
+      done(
+        await runReplay(
+          files,
+          colour === undefined ? rest : { ...rest, color: colour },
+          write,
+          warn,
+        ),
+      );
     });
   hotrace
     .command('rules')
@@ -69,27 +89,43 @@ function program(done: (code: number) => void): Command {
   return hotrace;
 }
 
+/** stdout cannot be written to. */
+function writeFailed(error: NodeJS.ErrnoException): never {
+  // The reader of a pipe went away (head, less): that is the end, not a failure.
+  if (error.code === 'EPIPE') process.exit(process.exitCode ?? EXIT.clean);
+  warn(`hotrace: standard output: cannot be written: ${error.message}\n`);
+  process.exit(EXIT.usage);
+}
+
 async function main(): Promise<void> {
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    // The reader of a pipe went away (head, less): that is the end, not a failure.
-    if (error.code === 'EPIPE') process.exit(process.exitCode ?? 0);
-    throw error;
+  process.stdout.on('error', writeFailed);
+  process.stderr.on('error', () => undefined);
+  const hotrace = program((code) => {
+    process.exitCode = code;
   });
   try {
-    await program((code) => {
-      process.exitCode = code;
-    }).parseAsync();
+    if (process.argv.length <= 2) {
+      throw new UsageError(
+        `no command: hotrace replay FILE, for example\n\n${hotrace.helpInformation().trimEnd()}`,
+      );
+    }
+    await hotrace.parseAsync();
   } catch (error) {
     if (error instanceof CommanderError) {
       process.exitCode = error.exitCode === 0 ? EXIT.clean : EXIT.usage;
       return;
     }
+    process.exitCode = EXIT.usage;
+    // Standard input may be open still, and nobody reads it on.
+    process.stdin.destroy();
     if (error instanceof UsageError || error instanceof InputError) {
-      process.stderr.write(`hotrace: ${error.message}\n`);
-      process.exitCode = EXIT.usage;
+      warn(`hotrace: ${error.message.split('\n').map(printable).join('\n')}\n`);
       return;
     }
-    throw error;
+    const { message, stack } = error as Error;
+    const hint = process.env['HOTRACE_DEBUG'] === undefined ? '; HOTRACE_DEBUG=1 shows where' : '';
+    warn(`hotrace: internal error, please report it: ${printable(message)}${hint}\n`);
+    if (hint === '') warn(`${stack}\n`);
   }
 }
 

@@ -1,17 +1,18 @@
 /** `hotrace replay FILE…` */
 
-import { LogWriter } from '../../events/log.js';
-import { readProbeTable } from '../../events/probes.js';
+import { statSync } from 'node:fs';
+import type { LogWriter } from '../../events/log.js';
 import { PROFILES, profileByName } from '../../machines/profiles/timeline.js';
 import { replay } from '../replay/replay.js';
 import type { ReplayResult } from '../replay/replay.js';
 import { replayJson, stateJson } from '../report/replay-json.js';
-import { outcome, replayText } from '../report/replay-text.js';
+import { printable, printableJson } from '../report/format.js';
+import { outcome, replayText, wrongKernel } from '../report/replay-text.js';
 import { deviceHistoryText, diff, diffText, groupText, stateText } from '../report/state-text.js';
 import { whoBlocks } from '../replay/viability.js';
 import { EXIT } from './exit-code.js';
 import type { ExitCode } from './exit-code.js';
-import { stateAtMoment } from './moment.js';
+import { checkMoment, stateAtMoment } from './moment.js';
 import { Progress } from './progress.js';
 import { UsageError } from './usage-error.js';
 
@@ -34,20 +35,27 @@ export interface ReplayFlags {
   readonly color?: boolean;
 }
 
-/** Runs the command, writes to `out` (stdout) and returns the exit code. Throws UsageError, InputError. */
+/**
+ * Runs the command, writes to `out` (stdout) and `err` (stderr: a line for each thing that makes
+ * the answer incomplete) and returns the exit code. Throws UsageError, InputError.
+ */
 export async function runReplay(
-  files: readonly string[],
+  given: readonly string[],
   flags: ReplayFlags,
   out: (text: string) => void,
+  err: (text: string) => void = () => undefined,
 ): Promise<ExitCode> {
+  // `--diff A B FILE`: an option with several values takes all that follows.
+  const files = [...(flags.diff?.slice(2) ?? []), ...given];
+  if (files.length === 0) {
+    throw new UsageError('no input: name one or more files, sysfs trees, or - for standard input');
+  }
   const kernel = flags.kernel === undefined ? undefined : profileByName(flags.kernel);
   if (flags.kernel !== undefined && kernel === undefined) {
     throw new UsageError(
       `"${flags.kernel}" is no kernel version from 3.6 on; profiles: ${PROFILES.map((p) => p.name).join(', ')}`,
     );
   }
-  if (files.filter((f) => f === '-').length > 1)
-    throw new UsageError('standard input can be read once');
   const looksBack =
     flags.at !== undefined ||
     flags.diff !== undefined ||
@@ -58,18 +66,37 @@ export async function runReplay(
       '--check keeps no history: leave it out for --at, --diff, --device and --group',
     );
   }
-  if (flags.diff !== undefined && flags.diff.length !== 2)
-    throw new UsageError('--diff takes two moments');
-  const group = flags.group === undefined ? undefined : Number(flags.group);
-  if (group !== undefined && !Number.isInteger(group))
-    throw new UsageError(`"${flags.group}" is no group number`);
-  const violationsShown = flags.violations === undefined ? 3 : Number(flags.violations);
-  if (!Number.isInteger(violationsShown) || violationsShown < 0) {
-    throw new UsageError(`"${flags.violations}" is no number of violations`);
+  if (flags.diff !== undefined && flags.diff.length < 2) {
+    throw new UsageError('--diff takes two moments, such as --diff 140.95 142 or --diff #0 #412');
   }
-  if (flags.log !== undefined && flags.log !== '-' && files.includes(flags.log)) {
-    throw new UsageError(`--log ${flags.log} would overwrite an input`);
+  for (const moment of [flags.at, ...(flags.diff?.slice(0, 2) ?? [])]) {
+    if (moment !== undefined) checkMoment(moment);
   }
+  const group = flags.group === undefined ? undefined : wholeNumber(flags.group);
+  if (group !== undefined && Number.isNaN(group)) {
+    throw new UsageError(
+      `"${flags.group}" is no group number: give the name of a directory in /sys/kernel/iommu_groups`,
+    );
+  }
+  const violationsShown = flags.violations === undefined ? 3 : wholeNumber(flags.violations);
+  if (Number.isNaN(violationsShown)) {
+    throw new UsageError(`"${flags.violations}" is no number of violations: give 0, 1, 2, …`);
+  }
+  refuseTwice(files);
+  if (flags.log !== undefined && flags.log !== '-') {
+    const { sysfsBefore, sysfsAfter, probes } = flags;
+    const others = [sysfsBefore, sysfsAfter, probes].filter((f) => f !== undefined);
+    const input = [...files, ...others].find((file) => sameFile(file, flags.log!));
+    if (input !== undefined) {
+      throw new UsageError(
+        `--log ${flags.log} would overwrite the input ${input}: name another file`,
+      );
+    }
+  }
+  if (flags.log === '-' && flags.json === true) {
+    throw new UsageError('--json and --log - would both write to standard output');
+  }
+  const answer = flags.log === '-' ? err : out;
 
   const progress = new Progress(process.stderr.isTTY === true);
   let log: LogWriter | undefined;
@@ -79,7 +106,9 @@ export async function runReplay(
       files,
       format: flags.format,
       kernel,
-      ...(flags.probes === undefined ? {} : { probes: readProbeTable(flags.probes) }),
+      ...(flags.probes === undefined
+        ? {}
+        : { probes: (await import('../../events/probe-file.js')).readProbeTable(flags.probes) }),
       sysfsBefore: flags.sysfsBefore,
       sysfsAfter: flags.sysfsAfter,
       history: flags.check !== true,
@@ -88,12 +117,12 @@ export async function runReplay(
       ...(flags.log === undefined
         ? {}
         : {
-            onBatch: (batch) => {
-              log ??= new LogWriter(flags.log!, {
-                ...(kernel === undefined ? {} : { kernel: kernel.name }),
+            onBatch: async (batch, profile) => {
+              log ??= new (await import('../../events/log.js')).LogWriter(flags.log!, {
+                kernel: profile.name,
                 sources: [...batch.sources],
               });
-              return log.write(batch);
+              await log.write(batch);
             },
           }),
     });
@@ -110,10 +139,10 @@ export async function runReplay(
     const at = flags.at === undefined ? undefined : stateAtMoment(history, flags.at);
     if (at !== undefined && flags.device === undefined && group === undefined) {
       chosen['state'] = stateJson(at);
-      text.push(stateText(at));
+      text.push(stateText(at, history.event(at.seq - 1)));
     }
     if (flags.diff !== undefined) {
-      const [a, b] = flags.diff.map((moment) => stateAtMoment(history, moment));
+      const [a, b] = flags.diff.slice(0, 2).map((moment) => stateAtMoment(history, moment));
       chosen['diff'] = diff(a, b);
       text.push(diffText(a, b));
     }
@@ -133,32 +162,53 @@ export async function runReplay(
       text.push(told);
     }
   }
+  for (const note of incomplete(result)) err(`hotrace: ${printable(note)}\n`);
   if (flags.json === true) {
-    out(`${JSON.stringify({ ...replayJson(result), ...chosen }, undefined, 2)}\n`);
+    const json = JSON.stringify({ ...replayJson(result), ...chosen }, undefined, 2);
+    answer(`${printableJson(json)}\n`);
   } else if (text.length > 0) {
-    out(text.join('\n'));
+    answer(text.join('\n'));
   } else {
-    out(
+    const { sysfsBefore, sysfsAfter } = flags;
+    answer(
       await replayText(result, {
         colour:
           flags.color ?? (process.stdout.isTTY === true && process.env['NO_COLOR'] === undefined),
         allRules: flags.rules === true,
         listUnparsed: flags.unparsed === true,
         violationsShown,
+        quotable: new Set([...files, sysfsBefore, sysfsAfter].filter((f) => f !== undefined)),
       }),
     );
   }
-  return exitCode(result);
+  return exitCode(result, kernel !== undefined);
 }
 
-function exitCode(result: ReplayResult): ExitCode {
+/** What the user must know before believing the answer. */
+function incomplete(result: ReplayResult): string[] {
+  const notes = result.inputs.map(({ problem }) => problem).filter((p) => p !== undefined);
+  const wrong = wrongKernel(result);
+  if (wrong !== undefined) notes.push(wrong);
+  if (nothingRead(result)) {
+    const named = result.inputs.map(({ file, format }) => `${file} as ${format}`).join(', ');
+    const given = result.inputs.some(({ detected }) => !detected);
+    notes.push(
+      `nothing could be read: ${named}; ${
+        given ? 'leave out --format, or name another' : '--unparsed shows the lines'
+      }`,
+    );
+  }
+  return notes;
+}
+
+function exitCode(result: ReplayResult, kernelGiven: boolean): ExitCode {
+  if (result.kernel.contradictions.length > 0) return EXIT.usage;
   switch (outcome(result.verdicts)) {
     case 'violated':
       return EXIT.violated;
     case 'inconclusive':
-      return result.kernel.contradictions.length > 0 ? EXIT.usage : EXIT.inconclusive;
+      return kernelGiven && wrongKernel(result) !== undefined ? EXIT.usage : EXIT.inconclusive;
     default:
-      if (result.kernel.contradictions.length > 0) return EXIT.usage;
       return result.inputs.some((input) => input.problem !== undefined) || nothingRead(result)
         ? EXIT.inconclusive
         : EXIT.clean;
@@ -166,6 +216,35 @@ function exitCode(result: ReplayResult): ExitCode {
 }
 
 /** Not one line made an event: whatever the format was taken for, it was not that. */
-function nothingRead(result: ReplayResult): boolean {
-  return result.events === result.unparsedCount;
+function nothingRead({ byType }: ReplayResult): boolean {
+  return Object.keys(byType).every((type) => type === 'unparsed');
+}
+
+/** A number as it stands in sysfs, NaN for anything else. */
+function wholeNumber(text: string): number {
+  return /^\d{1,9}$/.test(text) ? Number(text) : NaN;
+}
+
+/** One file twice would be every event twice, which no kernel does. */
+function refuseTwice(files: readonly string[]): void {
+  files.forEach((file, n) => {
+    const before = files.slice(0, n).find((other) => sameFile(other, file));
+    if (before === undefined) return;
+    throw new UsageError(
+      file === '-'
+        ? 'standard input can be read once'
+        : `${file} is given twice${before === file ? '' : ` (as ${before})`}: name each input once`,
+    );
+  });
+}
+
+function sameFile(a: string, b: string): boolean {
+  if (a === b) return true;
+  if (a === '-' || b === '-') return false;
+  try {
+    const [one, other] = [statSync(a), statSync(b)];
+    return one.dev === other.dev && one.ino === other.ino;
+  } catch {
+    return false;
+  }
 }

@@ -35,17 +35,16 @@ function explain(rule: Rule): string {
     `${rule.id} ${rule.name}`,
     ...wrap(rule.sentence, 80),
     '',
-    `source  ${rule.source}`,
-    `needs   ${rule.needs}`,
+    ...labelled('source', rule.source),
+    ...labelled('needs', rule.needs),
     '',
+    ...PROFILES.flatMap((p) => labelled(p.name, rule.under(p) ?? 'does not apply')),
   ];
-  for (const profile of PROFILES) {
-    const text = rule.under(profile) ?? 'does not apply';
-    wrap(text, 80 - 8).forEach((line, n) =>
-      out.push(`${(n === 0 ? profile.name : '').padEnd(8)}${line}`),
-    );
-  }
   return `${out.join('\n')}\n`;
+}
+
+function labelled(label: string, text: string): string[] {
+  return wrap(text, 80 - 8).map((line, n) => `${(n === 0 ? label : '').padEnd(8)}${line}`);
 }
 
 function asJson(rule: Rule) {

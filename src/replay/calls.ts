@@ -7,7 +7,6 @@
  */
 
 import type { Context } from './context.js';
-import { Role } from './roles.js';
 import type { Frame, FunctionInfo, Task } from './world.js';
 
 export class CallTracker {
@@ -72,7 +71,7 @@ export class CallTracker {
     for (const task of this.ctx.world.tasks.values()) {
       while (task.depth > 0) {
         const frame = task.frames[--task.depth];
-        if (frame.group !== undefined && inFlight(frame.fn.role)) frame.group.inFlight = 0;
+        if (frame.group !== undefined) frame.group.inFlight = 0;
         if (frame.dev !== undefined) frame.dev.probing = 0;
       }
       task.atRoot = false;
@@ -82,14 +81,4 @@ export class CallTracker {
       task.unregistering = undefined;
     }
   }
-}
-
-/** Whether a call of this role keeps its group's domain unsettled until it returns. */
-export function inFlight(role: Role): boolean {
-  return (
-    role === Role.AttachGroup ||
-    role === Role.ClaimDmaOwner ||
-    role === Role.IommuProbeDevice ||
-    role === Role.GroupAddDevice
-  );
 }

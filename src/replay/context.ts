@@ -38,6 +38,8 @@ export class Context {
 
   /** Time of the first event of a trace, ns; NaN before it. */
   traceStart = NaN;
+  /** Time of the snapshot that the state begins with, ns; NaN without one. */
+  startsAt = NaN;
 
   private devices: (Device | undefined)[] = [];
   private functions: (FunctionInfo | undefined)[] = [];

@@ -11,6 +11,7 @@ import type {
   SysfsDevice,
   SysfsGroup,
   Uevent,
+  Unparsed,
 } from '../../events/event.js';
 import { NULL_POINTER } from '../../events/intern.js';
 import { DEVICE_EVENTS } from '../../machines/device.js';
@@ -203,6 +204,9 @@ export class Fold {
       case TypeCode.attach_device_to_domain:
         this.groups.attached(this.task(), ctx.device()!);
         return;
+      case TypeCode.detach_device_from_domain:
+        this.groups.detached(ctx.device()!);
+        return;
       case TypeCode.map:
         this.iova.map(batch.a[i], batch.b[i], ctx.text(batch.dev[i]));
         return;
@@ -273,14 +277,29 @@ export class Fold {
       case TypeCode.lost:
         this.lost(event as Lost);
         return;
-      case TypeCode.unparsed: {
-        this.unparsedCount++;
-        if (this.unparsed.length < KEPT_UNPARSED) {
-          const { text, reason, origin } = event as typeof event & { text: string; reason: string };
-          this.unparsed.push({ file: origin.file, line: origin.line, text, reason });
-        }
+      case TypeCode.unparsed:
+        this.unread(event as Unparsed);
         return;
-      }
+    }
+  }
+
+  private unread({ text, reason, origin }: Unparsed): void {
+    this.unparsedCount++;
+    if (this.unparsed.length < KEPT_UNPARSED) {
+      this.unparsed.push({ file: origin.file, line: origin.line, text, reason });
+    }
+    // The rest of a garbled payload is no loss; a line that begins like an event was one.
+    if (TASK_LINE.test(text) && TASK_FORMATS.has(origin.format)) {
+      const { seq, newest } = this.ctx;
+      this.lost({
+        type: 'lost',
+        seq,
+        origin,
+        time: newest,
+        since: newest,
+        count: 1,
+        text: 'a line that looks like an event could not be read',
+      });
     }
   }
 
@@ -418,6 +437,8 @@ export class Fold {
         this.groups.left(frame);
         return;
       case Role.AttachGroup:
+      case Role.DetachGroup:
+      case Role.ReleaseDmaOwner:
         this.groups.left(frame);
         return;
       case Role.UseDefaultDomain:
@@ -439,6 +460,8 @@ export class Fold {
       case 'group-add':
       case 'group-remove': {
         if (world.authority.membership >= 3) return;
+        // What was printed before the snapshot was taken, the snapshot knows better.
+        if (event.time < ctx.startsAt) return;
         world.authority.membership = Math.max(world.authority.membership, 1);
         const device = world.device(fact.dev, undefined);
         if (device.bus === undefined && PCI_ADDRESS.test(fact.dev)) device.bus = 'pci';
@@ -601,5 +624,8 @@ export class Fold {
   }
 }
 
+/** `comm-pid … [cpu]`, the beginning of a trace line. */
+const TASK_LINE = /^.{1,40}-\d{1,10} {1,20}.{0,20}\[\d{1,4}\]/;
+const TASK_FORMATS = new Set(['ftrace', 'trace-cmd', 'perf-script']);
 const CALLBACK_RETURN = TypeCode.callback_return;
 const PCI_ADDRESS = /^[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/;

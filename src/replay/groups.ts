@@ -7,7 +7,7 @@ import { NULL_POINTER } from '../../events/intern.js';
 import { DMA_OWNERSHIP_EVENTS } from '../../machines/dma-ownership.js';
 import { DOMAIN_EVENTS } from '../../machines/domain.js';
 import { GROUP_EVENTS } from '../../machines/group.js';
-import { MEMBERSHIP_EVENTS } from '../../machines/membership.js';
+import { isMember, MEMBERSHIP_EVENTS } from '../../machines/membership.js';
 import type { Context } from './context.js';
 import { domainTypeName, isDefaultDomainType } from './domain-type.js';
 import { Role } from './roles.js';
@@ -30,9 +30,9 @@ export class GroupTracker {
     const { world, machines, verdicts } = ctx;
     world.authority.membership = 3;
     const before = device.group;
+    const rule = machines.membership.breaks(device.membership, M.add);
     device.membership = machines.membership.next(device.membership, M.add);
     verdicts.check('INV-02');
-    const rule = machines.membership.broken(device.membership);
     if (rule !== undefined) {
       ctx.violate(rule, `${device.name} is added to group ${id} while it is in group ${before}`, {
         dev: device,
@@ -51,12 +51,12 @@ export class GroupTracker {
     const { ctx } = this;
     const { world, machines, verdicts } = ctx;
     world.authority.membership = 3;
-    const member = machines.membership.stateName(device.membership) === 'member';
+    const member = isMember(machines.membership.stateName(device.membership)) === true;
     const event = member && device.group !== id ? M['remove.other'] : M['remove.same'];
     const before = device.group;
+    const rule = machines.membership.breaks(device.membership, event);
     device.membership = machines.membership.next(device.membership, event);
     verdicts.check('INV-03');
-    const rule = machines.membership.broken(device.membership);
     if (rule !== undefined) {
       ctx.violate(
         rule,
@@ -89,12 +89,12 @@ export class GroupTracker {
     const { ctx } = this;
     const { batch, i } = ctx;
     if (batch.gptr[i] <= NULL_POINTER || device.probing > 0) return;
-    const state = ctx.machines.membership.stateName(device.membership);
-    if (state !== 'member' && state !== 'none') return;
+    const member = isMember(ctx.machines.membership.stateName(device.membership));
+    if (member === undefined) return;
     ctx.verdicts.check('INV-03');
     const isNull = ctx.text(batch.gptr[i]) === '0x0';
     const printed = batch.devGroup[i];
-    if (isNull === (state === 'none')) {
+    if (isNull !== member) {
       if (!isNull && printed !== NO_NUMBER && printed !== device.group) {
         ctx.violate(
           'INV-03',
@@ -121,9 +121,15 @@ export class GroupTracker {
     const group = ctx.world.groups.get(id);
     if (group === undefined) return;
     const { machines } = ctx;
+    const rule = machines.group.breaks(group.life, G.release);
     group.life = machines.group.next(group.life, G.release);
     ctx.verdicts.check('INV-19');
-    if (machines.group.broken(group.life) !== undefined) {
+    for (const device of group.members) {
+      if (isMember(machines.membership.stateName(device.membership)) === true) {
+        device.membership = machines.membership.next(device.membership, M.released);
+      }
+    }
+    if (rule !== undefined) {
       ctx.violate(
         'INV-19',
         `group ${id} is released with ${[...group.members].map((d) => d.name).join(', ') || 'devices'} in it`,
@@ -167,6 +173,12 @@ export class GroupTracker {
     world.touch(device);
   }
 
+  /** Tracepoint detach_device_from_domain (up to v6.2). */
+  detached(device: Device): void {
+    this.leaveDomain(device);
+    this.ctx.world.touch(device);
+  }
+
   private leaveDomain(device: Device): void {
     if (device.domain === undefined) return;
     const domain = this.ctx.world.domains.get(device.domain);
@@ -180,14 +192,40 @@ export class GroupTracker {
     }
   }
 
+  /** Entry of iommu_domain_free. */
   domainFreed(address: string | undefined): void {
-    if (address !== undefined) this.ctx.world.domains.delete(address);
+    const { ctx } = this;
+    const { world, machines } = ctx;
+    // A driver's static identity or blocking domain lies in the kernel image and is never freed.
+    if (address === undefined || STATIC_OBJECT.test(address)) return;
+    ctx.verdicts.check('INV-20');
+    const domain = world.domains.get(address);
+    if (domain === undefined) return;
+    const rule = machines.domain.breaks(domain.life, D.free);
+    domain.life = machines.domain.next(domain.life, D.free);
+    if (rule !== undefined) {
+      const user = [...world.devices.values()].find((device) => device.domain === address);
+      ctx.violate(
+        'INV-20',
+        `domain ${address} is freed while ${user?.name ?? 'a device'} is attached to it`,
+        { dev: user },
+      );
+      for (const device of world.devices.values()) {
+        if (device.domain === address) device.domain = undefined;
+      }
+    }
+    // The address may be given to a new domain at once.
+    world.domains.delete(address);
   }
 
   /** Entry of a call that may change the domain of group `id`; `returns`: its end will be seen. */
   entered(task: Task, role: Role, group: Group | undefined, frame: Frame | undefined): void {
     const { ctx } = this;
     if (group === undefined) return;
+    if (role === Role.DetachGroup) {
+      group.detaching = ctx.text(ctx.batch.ptr[ctx.i]);
+      group.detachedAt.set(ctx.batch, ctx.i);
+    }
     if (frame !== undefined) {
       frame.group = group;
       group.inFlight++;
@@ -196,10 +234,6 @@ export class GroupTracker {
     }
     task.settling = group;
     group.settling = task;
-    if (role === Role.DetachGroup) {
-      group.detaching = ctx.text(ctx.batch.ptr[ctx.i]);
-      group.detachedAt.set(ctx.batch, ctx.i);
-    }
   }
 
   /** A call that was `entered` with a frame has ended. */
@@ -293,8 +327,9 @@ export class GroupTracker {
   private ownership(group: Group, event: number, message: () => string): void {
     const { ctx } = this;
     const machine = ctx.machines.ownership;
+    const rule = machine.breaks(group.ownership, event);
     group.ownership = machine.next(group.ownership, event);
-    if (machine.broken(group.ownership) !== undefined) {
+    if (rule !== undefined) {
       ctx.violate('INV-35', message(), { group: group.id, related: [group.ownedSince] });
     }
     ctx.world.touchGroup(group);
@@ -338,6 +373,9 @@ export class GroupTracker {
     device.groupSince.set(ctx.batch, ctx.i);
   }
 }
+
+/** Addresses of the kernel image and its modules (x86-64). */
+const STATIC_OBJECT = /^0xffffffff[89a-f]/;
 
 function show(device: Device): string {
   return `${device.domain} (${device.domainType === undefined ? 'type unknown' : domainTypeName(device.domainType)})`;

@@ -8,7 +8,7 @@
  */
 
 import type { Context } from './context.js';
-import { Place } from './world.js';
+import type { Source } from '../../events/batch.js';
 import type { EventRef } from './verdicts.js';
 
 interface Live {
@@ -48,8 +48,6 @@ export class IovaTracker {
   faultCount = 0;
   private readonly live = new Map<string | number, Live>();
   private readonly ring = new RangeRing(REMEMBERED);
-  /** Something was lost: what is not in `live` may be mapped all the same. */
-  private incomplete = true;
   private started = false;
 
   constructor(private readonly ctx: Context) {}
@@ -60,10 +58,16 @@ export class IovaTracker {
     this.ring.add(0, iova, size, ctx);
     const key = dev === undefined ? iova : `${dev} ${iova}`;
     const known = this.live.get(key);
-    if (dev !== undefined) {
-      ctx.verdicts.check('IOVA-map');
-      if (known !== undefined && known.count > 0) {
-        ctx.violate('IOVA-map', `${dev}: ${range(iova, size)} is mapped while it is live`, {});
+    ctx.verdicts.check('IOVA-map');
+    if (known !== undefined && known.count > 0) {
+      if (dev !== undefined) {
+        ctx.violate('IOVA-map', `${dev}: ${range(iova, size)} is mapped while it is live`);
+      } else {
+        ctx.verdicts.doubt(
+          'IOVA-map',
+          'not recorded',
+          `${range(iova, size)} is mapped while it is live, perhaps in another domain: the event does not say whose it is`,
+        );
       }
     }
     if (known === undefined) {
@@ -72,7 +76,6 @@ export class IovaTracker {
           this.live.delete(oldest);
           break;
         }
-        this.incomplete = true;
       }
       this.live.set(key, { size, count: 1 });
     } else {
@@ -88,21 +91,19 @@ export class IovaTracker {
     const key = dev === undefined ? iova : `${dev} ${iova}`;
     const known = this.live.get(key);
     ctx.verdicts.check('IOVA-unmap');
-    const live = known !== undefined && known.count > 0;
-    if (live) {
-      known.count--;
-      if (known.count === 0) this.live.delete(key);
-    }
     if (unmapped < size) {
       // The kernel looked and found less than it was asked for.
       ctx.violate(
         'IOVA-unmap',
         `${range(iova, size)} is unmapped, but only ${unmapped} of its ${size} bytes were mapped`,
-        {},
       );
-    } else if (!live && dev !== undefined && !this.incomplete) {
-      ctx.violate('IOVA-unmap', `${dev}: ${range(iova, size)} is unmapped and was not mapped`, {});
+    } else if (dev !== undefined && known?.count === 0) {
+      ctx.violate('IOVA-unmap', `${dev}: ${range(iova, size)} is unmapped twice`);
     }
+    if (known === undefined || known.count === 0) return;
+    known.count--;
+    // Whose range it was is worth remembering only where the events say it.
+    if (known.count === 0 && dev === undefined) this.live.delete(key);
   }
 
   fault(dev: string, iova: number, access: string, tolerance: number): void {
@@ -121,7 +122,6 @@ export class IovaTracker {
 
   forget(): void {
     this.live.clear();
-    this.incomplete = true;
   }
 }
 
@@ -137,8 +137,7 @@ class RangeRing {
   private readonly seq: Float64Array;
   private readonly time: Float64Array;
   private readonly line: Int32Array;
-  private readonly file: string[] = [];
-  private readonly format: string[] = [];
+  private readonly source: Source[] = [];
   private next = 0;
   private count = 0;
 
@@ -158,10 +157,15 @@ class RangeRing {
     this.size[k] = size;
     this.seq[k] = ctx.seq;
     this.time[k] = ctx.time;
-    const { line, file, format } = ctx.batch.origin(ctx.i);
-    this.line[k] = line;
-    this.file[k] = file;
-    this.format[k] = format;
+    const { batch, i } = ctx;
+    if (batch.extra.size > 0 && batch.extra.has(i)) {
+      const { line, file, format } = batch.origin(i);
+      this.line[k] = line;
+      this.source[k] = { file, format };
+    } else {
+      this.line[k] = batch.line[i];
+      this.source[k] = batch.sources[batch.source[i]];
+    }
     this.next = (k + 1) % this.capacity;
     if (this.count < this.capacity) this.count++;
   }
@@ -175,13 +179,12 @@ class RangeRing {
       if (address < this.iova[k] || address >= this.iova[k] + this.size[k]) continue;
       const kind = this.kind[k] === 0 ? 'map' : 'unmap';
       if (found.some((candidate) => candidate.kind === kind)) continue;
-      const place = new Place();
-      place.seq = this.seq[k];
-      place.time = this.time[k];
-      place.line = this.line[k];
-      place.file = this.file[k];
-      place.format = this.format[k];
-      found.push({ kind, iova: this.iova[k], size: this.size[k], at: place.ref() });
+      const at: EventRef = {
+        seq: this.seq[k],
+        time: this.time[k],
+        origin: { ...this.source[k], line: this.line[k] },
+      };
+      found.push({ kind, iova: this.iova[k], size: this.size[k], at });
       if (kind === 'map') break; // an older unmap belongs to an older mapping
     }
     return found;

@@ -56,7 +56,7 @@ export interface ReplayOptions {
     readonly size: number | undefined;
   }) => void;
   /** Called with each batch after it was folded, before it is reused. */
-  readonly onBatch?: (batch: EventBatch) => void | Promise<void>;
+  readonly onBatch?: (batch: EventBatch, profile: KernelProfile) => void | Promise<void>;
 }
 
 export interface InputSummary {
@@ -154,6 +154,9 @@ export class Replay {
       ahead.push(next.value);
       evidence.look(next.value);
     }
+    for (const { kernel, file, format } of inputs) {
+      if (kernel !== undefined) evidence.release(kernel, { format, file, line: 1 });
+    }
     const choice = chooseProfile(evidence.bounds, options.kernel);
     const { profile } = choice;
 
@@ -182,7 +185,7 @@ export class Replay {
         history.add(batch, changes);
         changes.length = 0;
       }
-      const done = options.onBatch?.(batch);
+      const done = options.onBatch?.(batch, profile);
       if (done !== undefined) await done;
       if (options.onProgress !== undefined && performance.now() - lastReport > 100) {
         lastReport = performance.now();
@@ -192,6 +195,7 @@ export class Replay {
     if (before !== undefined) for (const batch of before) await take(batch);
     // Events of a snapshot before the recording are where it begins, not part of it.
     const startingEvents = seq;
+    ctx.startsAt = ctx.newest;
     fold.byType.fill(0);
     fold.firstTime = NaN;
     for (const batch of ahead) await take(batch);

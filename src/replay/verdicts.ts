@@ -69,7 +69,6 @@ export interface Verdict {
 const KEPT = 200;
 
 class Tally {
-  checks = 0;
   count = 0;
   kept: Violation[] = [];
   readonly doubts = new Map<string, Inconclusive>();
@@ -89,10 +88,15 @@ class Tally {
 /** Collects checks and findings while a log is folded. */
 export class Verdicts {
   private readonly tallies = new Map<string, Tally>();
+  /** Checks by rule; an object of one shape, because it is counted up for every event. */
+  private readonly checks: Record<string, number> = {};
   private readonly observers: ((violation: Violation) => void)[] = [];
 
   constructor() {
-    for (const rule of RULES) this.tallies.set(rule.id, new Tally(rule));
+    for (const rule of RULES) {
+      this.tallies.set(rule.id, new Tally(rule));
+      this.checks[rule.id] = 0;
+    }
   }
 
   /** Calls `observer` with each violation as it is found; a later loss may still take it back. */
@@ -102,7 +106,7 @@ export class Verdicts {
 
   /** The rule `id` was put to the test `times` times. */
   check(id: string, times = 1): void {
-    this.tally(id).checks += times;
+    this.checks[id] += times;
   }
 
   violate(violation: Violation): void {
@@ -136,7 +140,7 @@ export class Verdicts {
   /** The kernel profile is wrong for this input: every finding is a doubt. */
   distrust(detail: string): void {
     for (const tally of this.tallies.values()) {
-      if (tally.checks === 0 && tally.count === 0) continue;
+      if (this.checks[tally.rule.id] === 0 && tally.count === 0) continue;
       tally.doubt('wrong kernel', detail);
       tally.count = 0;
       tally.kept = [];
@@ -152,10 +156,13 @@ export class Verdicts {
   /** The verdict of every rule, in the order of the catalogue. */
   settle(profile: KernelProfile): Verdict[] {
     return [...this.tallies.values()].map((tally) => {
-      const doubts = [...tally.doubts.values()];
-      if (tally.count === 0 && doubts.length === 0 && tally.checks === 0) {
+      const applies = tally.rule.under(profile) !== undefined;
+      // Missing events put nothing in doubt that this kernel cannot send.
+      const doubts = applies || tally.count > 0 ? [...tally.doubts.values()] : [];
+      const checks = this.checks[tally.rule.id];
+      if (tally.count === 0 && doubts.length === 0 && checks === 0) {
         doubts.push(
-          tally.rule.under(profile) === undefined
+          !applies
             ? { cause: 'not in this kernel', detail: `${profile.name} has no such thing`, count: 0 }
             : { cause: 'not recorded', detail: `needs ${tally.rule.needs}`, count: 0 },
         );
@@ -163,7 +170,7 @@ export class Verdicts {
       return {
         rule: tally.rule,
         status: tally.count > 0 ? 'violated' : doubts.length > 0 ? 'inconclusive' : 'holds',
-        checks: tally.checks,
+        checks,
         violationCount: tally.count,
         violations: tally.kept,
         inconclusive: doubts,

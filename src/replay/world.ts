@@ -6,7 +6,8 @@
  * immutable states of the entities that it touched; `history.ts` makes states of the world of them.
  */
 
-import type { EventBatch } from '../../events/batch.js';
+import type { EventBatch, Source } from '../../events/batch.js';
+import type { Origin } from '../../events/event.js';
 import { DEVICE_EVENTS, deviceMachine } from '../../machines/device.js';
 import { DEVICE_LOCK_EVENTS, deviceLockMachine } from '../../machines/device-lock.js';
 import { DMA_OWNERSHIP_EVENTS, dmaOwnershipMachine } from '../../machines/dma-ownership.js';
@@ -45,29 +46,26 @@ export class Machines {
   }
 }
 
+const NOWHERE: Origin = { format: '', file: '', line: 0 };
+
 /** A place in the log, kept without an object per event. */
 export class Place {
   seq = -1;
   time = NaN;
-  line = 0;
-  file = '';
-  format = '';
+  private line = 0;
+  /** Where the batch came from, or the event's own origin. */
+  private source: Source = NOWHERE;
 
   set(batch: EventBatch, i: number): void {
     this.seq = batch.firstSeq + i;
     this.time = batch.time[i];
-    const origin = batch.origin(i);
-    this.line = origin.line;
-    this.file = origin.file;
-    this.format = origin.format;
-  }
-
-  copy(ref: EventRef): void {
-    this.seq = ref.seq;
-    this.time = ref.time;
-    this.line = ref.origin.line;
-    this.file = ref.origin.file;
-    this.format = ref.origin.format;
+    this.line = batch.line[i];
+    this.source = batch.sources[batch.source[i]] ?? NOWHERE;
+    if (batch.extra.size > 0 && batch.extra.has(i)) {
+      const origin = batch.origin(i);
+      this.line = origin.line;
+      this.source = origin;
+    }
   }
 
   get known(): boolean {
@@ -75,11 +73,8 @@ export class Place {
   }
 
   ref(): EventRef {
-    return {
-      seq: this.seq,
-      time: this.time,
-      origin: { format: this.format, file: this.file, line: this.line },
-    };
+    const { format, file } = this.source;
+    return { seq: this.seq, time: this.time, origin: { format, file, line: this.line } };
   }
 }
 

@@ -5,30 +5,47 @@ import type { DeviceState, GroupState, ReplayState } from '../replay/state.js';
 import type { EventRef } from '../replay/verdicts.js';
 import { whoBlocks } from '../replay/viability.js';
 import type { Viability } from '../replay/viability.js';
-import { place, printable, seconds } from './format.js';
+import { place, plural, printable, seconds, shown, table, wrap } from './format.js';
+import type { HotplugEvent } from '../../events/event.js';
+
+const WIDTH = 80;
 
 const byName = (a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1);
 
 function driver(device: DeviceState): string {
   if (device.driver === undefined) return 'driver not known';
-  return device.driver === null ? 'no driver' : printable(device.driver);
+  return device.driver === null ? 'no driver' : shown(device.driver);
 }
 
 function since(ref: EventRef | undefined): string {
-  return ref === undefined ? '' : ` since ${seconds(ref.time)} s (${printable(place(ref))})`;
+  if (ref === undefined) return '';
+  return Number.isNaN(ref.time)
+    ? ` since ${place(ref)}`
+    : ` since ${seconds(ref.time)} s (${place(ref)})`;
 }
 
-/** Groups with their members, then devices outside any group that have a bus. */
-export function stateText(state: ReplayState): string {
-  const out: string[] = [`state at ${seconds(state.time)} s, after ${state.seq} events`];
+/** `idleDeleted` as the kernel's developers would say it. */
+function life(state: string): string {
+  return state.endsWith('Deleted') ? `${state.slice(0, -7)}, DEL sent` : state;
+}
+
+/**
+ * Groups with their members, then devices outside any group that have a bus. `last`: the event that
+ * the state is after.
+ */
+export function stateText(state: ReplayState, last?: HotplugEvent): string {
+  if (state.seq === 0) return 'state before the first event: nothing is known\n';
+  const after = `#${state.seq - 1}${last === undefined ? '' : ` (${place(last)})`}`;
+  const when = Number.isNaN(state.time) ? 'state' : `state at ${seconds(state.time)} s,`;
+  const out: string[] = wrap(`${when} after event ${after}`, WIDTH);
   for (const group of [...state.groups.values()].sort((a, b) => a.id - b.id)) {
     out.push(`iommu_groups/${group.id}${groupMarks(group)}`);
     for (const name of group.members) {
       const device = memberOf(state, name, group.id);
       out.push(
         device === undefined
-          ? `  devices/${printable(name)} → being removed`
-          : `  devices/${printable(name)} → ${driver(device)}${deviceMarks(device)}`,
+          ? `  devices/${shown(name)} → being removed`
+          : `  devices/${shown(name)} → ${driver(device)}${deviceMarks(device)}`,
       );
     }
   }
@@ -39,11 +56,11 @@ export function stateText(state: ReplayState): string {
   for (const device of outside) {
     const group = device.group === undefined ? '' : ', no group';
     out.push(
-      `  ${device.bus ?? '?'}/${printable(device.name)} → ${driver(device)}${group}${deviceMarks(device)}`,
+      `  ${shown(device.bus ?? '?')}/${shown(device.name)} → ${driver(device)}${group}${deviceMarks(device)}`,
     );
   }
   for (const slot of state.slots.values())
-    out.push(`slot ${printable(slot.name)}: ${slot.state}${since(slot.since)}`);
+    out.push(`slot ${shown(slot.name)}: ${printable(slot.state)}${since(slot.since)}`);
   return `${out.join('\n')}\n`;
 }
 
@@ -55,7 +72,7 @@ function memberOf(state: ReplayState, name: string, group: number): DeviceState 
 
 function groupMarks(group: GroupState): string {
   const marks = [
-    group.type === undefined ? undefined : `type ${group.type}`,
+    group.type === undefined ? undefined : `type ${shown(group.type)}`,
     group.owned === true ? `owned${since(group.ownedSince)}` : undefined,
     group.members.length === 0 ? 'empty' : undefined,
     group.uncertain ? 'uncertain: events lost' : undefined,
@@ -65,8 +82,8 @@ function groupMarks(group: GroupState): string {
 
 function deviceMarks(device: DeviceState): string {
   const marks = [
-    ['unknown', 'idle', 'bound'].includes(device.life) ? undefined : device.life,
-    device.domainType === undefined ? undefined : `domain ${device.domainType}`,
+    ['unknown', 'idle', 'bound'].includes(device.life) ? undefined : life(device.life),
+    device.domainType === undefined ? undefined : `domain ${shown(device.domainType)}`,
     device.uncertain ? 'uncertain: events lost' : undefined,
   ].filter((m) => m !== undefined);
   return marks.length === 0 ? '' : `  (${marks.join(', ')})`;
@@ -134,10 +151,28 @@ function describe(device: DeviceState): string {
 
 export function diffText(a: ReplayState, b: ReplayState): string {
   const differences = diff(a, b);
-  const head = `from ${seconds(a.time)} s to ${seconds(b.time)} s: ${differences.length} differences`;
+  const moment = ({ seq, time }: ReplayState) =>
+    seq === 0 ? 'before the first event' : `${seconds(time)} s (#${seq - 1})`;
+  const head = `from ${moment(a)} to ${moment(b)}: ${plural(differences.length, 'difference')}`;
   const show = (value: StateDifference['before']) =>
-    value === undefined ? 'not known' : value === null ? 'none' : printable(String(value));
-  return `${[head, ...differences.map((d) => `  ${printable(d.what)}: ${show(d.before)} → ${show(d.after)}`)].join('\n')}\n`;
+    value === undefined
+      ? 'not known'
+      : value === null
+        ? 'none'
+        : String(value)
+            .split(' ')
+            .map((word) => life(shown(word)))
+            .join(' ');
+  return `${[
+    head,
+    ...differences.map(
+      ({ what, before, after }) =>
+        `  ${what
+          .split(' ')
+          .map((word) => shown(word))
+          .join(' ')}: ${show(before)} → ${show(after)}`,
+    ),
+  ].join('\n')}\n`;
 }
 
 /** Every change of a device's driver, group, life or domain. */
@@ -146,34 +181,22 @@ export function deviceHistoryText(result: ReplayResult, name: string): string | 
   if (history === undefined) return undefined;
   const steps = history.device(name);
   if (steps.length === 0) return undefined;
-  const out = [
-    `history of ${printable(name)}`,
-    '        time  line       life         driver            group  domain',
-  ];
-  let last = '';
-  for (const { seq, state } of steps) {
-    const event = history.event(seq);
-    const columns =
-      state === undefined
-        ? 'gone'
-        : [
-            state.life.padEnd(12),
-            driver(state).padEnd(17),
-            (state.group === undefined
-              ? '?'
-              : state.group === null
-                ? '-'
-                : String(state.group)
-            ).padEnd(6),
-            state.domainType ?? '-',
-          ].join(' ');
-    if (columns === last) continue;
-    last = columns;
-    out.push(
-      `${seconds(event?.time ?? NaN).padStart(12)}  ${String(event?.origin.line ?? '').padEnd(9)}  ${columns}`,
-    );
-  }
-  return `${out.join('\n')}\n`;
+  return historyText(
+    `history of ${shown(name)}`,
+    ['life', 'driver', 'group', 'domain'],
+    steps.map(({ seq, state }) => ({
+      event: history.event(seq),
+      columns:
+        state === undefined
+          ? ['gone', '', '', '']
+          : [
+              life(state.life),
+              driver(state),
+              state.group === undefined ? '?' : state.group === null ? '-' : String(state.group),
+              state.domainType === undefined ? '-' : shown(state.domainType),
+            ],
+    })),
+  );
 }
 
 /** The group's members and owner over time, and who blocks it in `state`. */
@@ -186,48 +209,73 @@ export function groupText(
   if (history === undefined) return undefined;
   const steps = history.group(id);
   if (steps.length === 0) return undefined;
-  const out = [`history of group ${id}`, '        time  line       type       owner  members'];
-  let last = '';
-  for (const { seq, state: group } of steps) {
-    const event = history.event(seq);
-    const columns =
-      group === undefined
-        ? 'released'
-        : [
-            (group.type ?? '?').padEnd(10),
-            (group.owned === undefined ? '?' : group.owned ? 'owned' : 'free').padEnd(6),
-            group.members.map(printable).join(' ') || 'empty',
-          ].join(' ');
-    if (columns === last) continue;
-    last = columns;
-    out.push(
-      `${seconds(event?.time ?? NaN).padStart(12)}  ${String(event?.origin.line ?? '').padEnd(9)}  ${columns}`,
-    );
-  }
-  const viability = whoBlocks(state, id);
-  out.push(
-    viability === undefined
-      ? `group ${id} does not exist at ${seconds(state.time)} s`
-      : viabilityText(viability, state.time),
+  const text = historyText(
+    `history of group ${id}`,
+    ['type', 'owner', 'members'],
+    steps.map(({ seq, state: group }) => ({
+      event: history.event(seq),
+      columns:
+        group === undefined
+          ? ['released', '', '']
+          : [
+              group.type === undefined ? '?' : shown(group.type),
+              group.owned === undefined ? '?' : group.owned ? 'owned' : 'free',
+              group.members.map((member) => shown(member)).join(' ') || 'empty',
+            ],
+    })),
   );
-  return `${out.join('\n')}\n`;
+  const viability = whoBlocks(state, id);
+  const last =
+    viability === undefined
+      ? `group ${id} does not exist ${Number.isNaN(state.time) ? 'at the start' : `at ${seconds(state.time)} s`}`
+      : viabilityText(viability, state.time);
+  return `${text}${wrap(last, WIDTH).join('\n')}\n`;
+}
+
+/** One row for each step that changes what is shown. The file is named once, or in each row. */
+function historyText(
+  title: string,
+  head: readonly string[],
+  steps: readonly { readonly event: HotplugEvent | undefined; readonly columns: string[] }[],
+): string {
+  const files = new Set(steps.map(({ event }) => event?.origin.file ?? ''));
+  const [only] = files;
+  const names = new Map([...files].map((file) => [file, file.replace(/^.*\//, '')]));
+  const unique = new Set(names.values()).size === files.size;
+  const where = (event: HotplugEvent | undefined) => {
+    if (event === undefined) return '?';
+    const { file, line } = event.origin;
+    if (files.size === 1) return line > 0 ? String(line) : '-';
+    const name = printable(unique ? names.get(file)! : file);
+    return line > 0 ? `${name}:${line}` : name;
+  };
+  const rows = [['time'.padStart(12), 'line', ...head]];
+  let last: string | undefined;
+  for (const { event, columns } of steps) {
+    const shownNow = columns.join('\n');
+    if (shownNow === last) continue;
+    last = shownNow;
+    rows.push([seconds(event?.time ?? NaN).padStart(12), where(event), ...columns]);
+  }
+  const heading = files.size === 1 && only !== '' ? `${title}, lines of ${printable(only)}` : title;
+  return `${[heading, ...table(rows, WIDTH)].join('\n')}\n`;
 }
 
 /** "group 20 is not viable at 12.34 s because …". */
 export function viabilityText(viability: Viability, time: number): string {
-  const at = `at ${seconds(time)} s`;
+  const at = Number.isNaN(time) ? 'at the start' : `at ${seconds(time)} s`;
   const { group, blockers, unknown } = viability;
   if (blockers.length > 0) {
     const because = blockers.map((b) => {
       const line =
         b.since === undefined
           ? ''
-          : ` since ${seconds(b.since.time)} s, ${printable(place(b.since))}`;
-      return `${printable(b.dev)} is bound to ${printable(b.driver)}${line}`;
+          : ` since ${Number.isNaN(b.since.time) ? '' : `${seconds(b.since.time)} s, `}${place(b.since)}`;
+      return `${shown(b.dev)} is bound to ${shown(b.driver)}${line}`;
     });
     return `group ${group} is not viable ${at} because ${because.join(' and ')}`;
   }
   return unknown.length > 0
-    ? `whether group ${group} is viable ${at} is not known: the input does not show the driver of ${unknown.map(printable).join(', ')}`
+    ? `whether group ${group} is viable ${at} is not known: the input does not show the driver of ${unknown.map((dev) => shown(dev)).join(', ')}`
     : `group ${group} is viable ${at}: no member is bound to a driver that uses the DMA API`;
 }

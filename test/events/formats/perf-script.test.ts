@@ -377,7 +377,7 @@ const LINES = [
   '# captured on    : Thu Nov 20',
 ];
 
-const SILENT = /^[ \t\r]*$|^#|^[ \t]+(?:[0-9a-f]{8,16}(?:[ \t].*)?|[0-9a-f]{1,7}[ \t].*\))\r?$/s;
+const SILENT = /^\s*$|^#|^[ \t]+(?:[0-9a-f]{8,16}(?:[ \t].*)?|[0-9a-f]{1,7}[ \t].*\))\r?$/s;
 
 const mutated = fc
   .tuple(

@@ -1,0 +1,164 @@
+import { describe, expect, it } from 'vitest';
+import { busAction } from '../../events/actions.js';
+import type { KernelProfile } from '../../machines/profiles/profile.js';
+import {
+  CHANGES,
+  compareVersions,
+  profileByName,
+  profileForVersion,
+  PROFILES,
+  releaseVersion,
+} from '../../machines/profiles/timeline.js';
+
+function profile(kernel: string): KernelProfile {
+  return profileByName(kernel)!;
+}
+
+describe('the numbers of bus actions (B.4)', () => {
+  it.each([
+    ['v3.6', 'v3.6'],
+    ['v3.17', 'v3.6'],
+    ['v3.18', 'v3.18'],
+    ['v4.14', 'v3.18'],
+    ['v5.10', 'v3.18'],
+    ['v6.1', 'v3.18'],
+    ['v6.2', 'v3.18'],
+    ['v6.3', 'v6.3'],
+    ['v6.12', 'v6.3'],
+    ['v7.2', 'v6.3'],
+  ])('of %s are those of %s', (kernel, numbering) => {
+    expect(profile(kernel).numbering).toBe(numbering);
+  });
+
+  it.each([
+    ['v3.17', 3, 'BIND_DRIVER'],
+    ['v3.18', 3, 'REMOVED_DEVICE'],
+    ['v6.2', 1, 'ADD_DEVICE'],
+    ['v6.3', 0, 'ADD_DEVICE'],
+    ['v6.2', 0, undefined],
+    ['v6.2', 8, 'DRIVER_NOT_BOUND'],
+    ['v6.3', 8, undefined],
+    ['v6.3', 3, 'BIND_DRIVER'],
+  ])('on %s the number %i is %s', (kernel, value, action) => {
+    expect(busAction(profile(kernel).numbering, value)).toBe(action);
+  });
+});
+
+describe('facts at the version that changed them', () => {
+  type Facts = Omit<KernelProfile, 'name' | 'version'>;
+  it.each<[keyof Facts, string, string, unknown, unknown]>([
+    ['numbering', 'v3.17', 'v3.18', 'v3.6', 'v3.18'],
+    ['numbering', 'v6.2', 'v6.3', 'v3.18', 'v6.3'],
+    ['removedDevice', 'v3.17', 'v3.18', false, true],
+    ['groupLeftAt', 'v3.17', 'v3.18', 'DEL_DEVICE', 'REMOVED_DEVICE'],
+    ['bindUevents', 'v4.13', 'v4.14', false, true],
+    ['notBound', 'v4.13', 'v4.14', false, true],
+    ['printsRemoval', 'v5.7', 'v5.8', false, true],
+    ['printsRemoval', 'v6.4', 'v6.5', true, false],
+    ['deadFlag', 'v5.8', 'v5.9', false, true],
+    ['notBoundNeedsBind', 'v5.16', 'v5.17', false, true],
+    ['groupNotifier', 'v5.18', 'v5.19', true, false],
+    ['dmaOwnership', 'v5.18', 'v5.19', false, true],
+    ['blockingDomain', 'v5.18', 'v5.19', false, true],
+    ['detachTracepoint', 'v6.2', 'v6.3', true, false],
+    ['notifierTracepoints', 'v6.3', 'v6.4', false, true],
+    ['addBeforeAttach', 'v6.4', 'v6.5', false, true],
+    ['pciHpEvent', 'v6.19', 'v7.0', false, true],
+  ])('%s between %s and %s', (fact, before, since, was, is) => {
+    expect([profile(before)[fact], profile(since)[fact]]).toEqual([was, is]);
+  });
+
+  it('change nowhere else', () => {
+    const versions: [number, number][] = [];
+    for (let minor = 6; minor <= 19; minor++) versions.push([3, minor]);
+    for (let minor = 0; minor <= 20; minor++) versions.push([4, minor]);
+    for (let minor = 0; minor <= 19; minor++) versions.push([5, minor]);
+    for (let minor = 0; minor <= 19; minor++) versions.push([6, minor]);
+    for (let minor = 0; minor <= 3; minor++) versions.push([7, minor]);
+    const changed: string[] = [];
+    for (let n = 1; n < versions.length; n++) {
+      const facts = (v: [number, number]) =>
+        JSON.stringify({ ...profileForVersion(v), name: '', version: [] });
+      if (facts(versions[n]) !== facts(versions[n - 1])) changed.push(versions[n].join('.'));
+    }
+    expect(changed).toEqual('3.18 4.14 5.8 5.9 5.17 5.19 6.3 6.4 6.5 7.0'.split(' '));
+  });
+
+  it('are told in order, each with its commit or its name', () => {
+    for (let n = 1; n < CHANGES.length; n++) {
+      expect(compareVersions(CHANGES[n - 1].since, CHANGES[n].since)).toBeLessThan(0);
+    }
+    for (const { by } of CHANGES) expect(by).not.toBe('');
+  });
+});
+
+describe('a profile by name', () => {
+  it.each([
+    ['v6.12', 'v6.12'],
+    ['6.12', 'v6.12'],
+    ['6.12.107+deb13-amd64', 'v6.12'],
+    ['5.10.0-46-amd64', 'v5.10'],
+    ['7.2.13+deb14-amd64', 'v7.2'],
+    ['6.19-rc3', 'v6.19'],
+    ['6.8~rc1', 'v6.8'],
+    ['v3.6', 'v3.6'],
+    ['3.6.11', 'v3.6'],
+  ])('%s is %s', (name, expected) => {
+    expect(profileByName(name)).toMatchObject({ name: expected });
+    expect(profileByName(name)).toEqual(profileForVersion(profileByName(name)!.version));
+  });
+
+  it.each([
+    'nonsense',
+    '',
+    '2.6',
+    '2.6.32-754.el6',
+    '3.5',
+    'v',
+    '6',
+    '6.',
+    '.12',
+    '6.12x',
+    'x6.12',
+    '6,12',
+    '-6.12',
+    '6.12345',
+    '1234.1',
+    '__proto__',
+    `6.12${' '.repeat(100_000)}x`.slice(4),
+  ])('%j is none', (name) => {
+    expect(profileByName(name)).toBeUndefined();
+  });
+
+  it('reads the version of a release, however old', () => {
+    expect(releaseVersion('2.6.32')).toEqual([2, 6]);
+    expect(releaseVersion('no release')).toBeUndefined();
+  });
+
+  it('of a version before 3.6 is what 3.6 did', () => {
+    expect({ ...profileForVersion([2, 6]), name: '', version: [] }).toEqual({
+      ...profileForVersion([3, 6]),
+      name: '',
+      version: [],
+    });
+  });
+});
+
+describe('the named generations', () => {
+  it('are those of the trees that were read, oldest first', () => {
+    expect(PROFILES.map((p) => p.name)).toEqual(['v3.6', 'v5.10', 'v6.1', 'v6.12', 'v7.2']);
+    for (const known of PROFILES) expect(profileByName(known.name)).toEqual(known);
+  });
+});
+
+describe('versions', () => {
+  it.each<[readonly [number, number], readonly [number, number], number]>([
+    [[6, 2], [6, 3], -1],
+    [[6, 10], [6, 9], 1],
+    [[5, 19], [6, 0], -1],
+    [[6, 12], [6, 12], 0],
+  ])('%j against %j', (a, b, sign) => {
+    expect(Math.sign(compareVersions(a, b))).toBe(sign);
+    expect(Math.sign(compareVersions(b, a))).toBe(sign === 0 ? 0 : -sign);
+  });
+});
