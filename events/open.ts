@@ -330,7 +330,7 @@ async function chunkedBytes(
   }
   const raw = counted();
   let head: Buffer = Buffer.alloc(0);
-  let failure: unknown;
+  let failure: Error | undefined;
   try {
     while (head.length < 2) {
       const next = await raw.next();
@@ -338,7 +338,7 @@ async function chunkedBytes(
       head = head.length === 0 ? next.value : Buffer.concat([head, next.value]);
     }
   } catch (error) {
-    failure = error;
+    failure = error as Error;
   }
   async function* whole(): AsyncGenerator<Buffer> {
     if (head.length > 0) yield head;

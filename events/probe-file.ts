@@ -37,7 +37,12 @@ export function readProbeTable(file: string): ProbeTable {
   try {
     json = JSON.parse(readFileSync(file, 'utf8'));
   } catch (error) {
-    throw new InputError(file, undefined, `cannot be read as JSON: ${(error as Error).message}`);
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new InputError(
+      file,
+      undefined,
+      code === 'ENOENT' ? 'there is no such file' : `cannot be read as JSON: ${message}`,
+    );
   }
   const parsed = PROBES_FILE.safeParse(json);
   if (!parsed.success) {

@@ -31,24 +31,33 @@ export const DEVICE_EVENTS = [
 ] as const;
 export type DeviceEvent = (typeof DEVICE_EVENTS)[number];
 
-/** Where a device can be; `…Deleted`: BUS_NOTIFY_DEL_DEVICE was sent. */
+type Alive = 'idle' | 'binding' | 'bound' | 'unbinding';
+const ALIVE: readonly Alive[] = ['idle', 'binding', 'bound', 'unbinding'];
+
+/**
+ * `Early`: before ADD_DEVICE, though the driver core should not have come that far (K10).
+ * `Unsure`: the trace began, or lost events, where DEL_DEVICE may have been sent already.
+ */
+const PHASES = ['', 'Early', 'Unsure', 'Deleted'] as const;
+
+/** Where a device can be. */
 export type DeviceLife =
-  | 'unknown'
-  | 'adding'
-  | 'idle'
-  | 'binding'
-  | 'bound'
-  | 'unbinding'
-  | 'idleEarly'
-  | 'bindingEarly'
-  | 'boundEarly'
-  | 'unbindingEarly'
-  | 'unknownDeleted'
-  | 'idleDeleted'
-  | 'bindingDeleted'
-  | 'boundDeleted'
-  | 'unbindingDeleted'
-  | 'removed';
+  'unknown' | 'unknownDeleted' | 'adding' | `${Alive}${(typeof PHASES)[number]}` | 'removed';
+
+/** A state of the machine in words: `violated.boundDeleted …` is "bound, DEL sent". */
+export function lifeText(state: string): string {
+  const life = state.replace(/^violated\.(\w+).*$/, '$1');
+  const phase = PHASES.find((p) => p !== '' && life.endsWith(p));
+  const alive = phase === undefined ? life : life.slice(0, -phase.length);
+  switch (phase) {
+    case 'Deleted':
+      return `${alive}, DEL sent`;
+    case 'Early':
+      return `${alive} before its ADD`;
+    default:
+      return alive;
+  }
+}
 
 /** The rules that this automaton can see broken. */
 export const DEVICE_RULES = ['INV-01b', 'INV-07', 'INV-08', 'INV-09', 'B.3'] as const;
@@ -59,9 +68,6 @@ interface Step {
   /** The rule that taking this step breaks. */
   readonly breaks?: DeviceRule;
 }
-
-type Alive = 'idle' | 'binding' | 'bound' | 'unbinding';
-const ALIVE: readonly Alive[] = ['idle', 'binding', 'bound', 'unbinding'];
 
 /** The state that a notification proves, whatever was before. */
 const PROVES: Record<
@@ -76,9 +82,6 @@ const PROVES: Record<
   DRIVER_NOT_BOUND: 'idle',
 };
 
-/** `Early`: before ADD_DEVICE, though the driver core should not have come that far (K10). */
-const PHASES = ['', 'Early', 'Deleted'] as const;
-
 /** The steps of B.3 for one generation: state → event → step. */
 export function deviceSteps(
   profile: KernelProfile,
@@ -91,19 +94,22 @@ export function deviceSteps(
 
   for (const phase of PHASES) {
     const deleted = phase === 'Deleted';
+    const maybeDeleted = deleted || phase === 'Unsure';
     const at = (life: Alive): DeviceLife => `${life}${phase}`;
     const add = (from: Alive): Step => {
       // Bound before its ADD: that was told when it happened, the ADD only comes late.
       if (phase === 'Early') return { to: from };
-      if (deleted && over(profile, from)) return { to: 'idle' };
+      if (maybeDeleted && over(profile, from)) return { to: 'idle' };
       return { to: 'idle', breaks: 'B.3' };
     };
     const bindFrom = (from: Alive): Step => {
       if (deleted && profile.deadFlag) return { to: at('binding'), breaks: 'INV-07' };
-      if (from === 'idle') return { to: at('binding') };
+      // Where no driver binds after DEL_DEVICE, one that binds proves that it was not sent.
+      const to: DeviceLife = phase === 'Unsure' && profile.deadFlag ? 'binding' : at('binding');
+      if (from === 'idle') return { to };
       // A silent probe failure (no DRIVER_NOT_BOUND yet) leaves nothing between two BINDs.
-      if (from === 'binding' && !profile.notBound) return { to: at('binding') };
-      return { to: at('binding'), breaks: 'B.3' };
+      if (from === 'binding' && !profile.notBound) return { to };
+      return { to, breaks: 'B.3' };
     };
     for (const from of ALIVE) {
       row(at(from), {
@@ -113,7 +119,7 @@ export function deviceSteps(
           ? { to: 'removed', breaks: 'B.3' }
           : from !== 'idle'
             ? { to: 'removed', breaks: 'INV-09' }
-            : deleted
+            : maybeDeleted
               ? { to: 'removed' }
               : { to: 'removed', breaks: 'B.3' },
         BIND_DRIVER: bindFrom(from),
@@ -135,7 +141,7 @@ export function deviceSteps(
 
   /** Before any notification fixed the state, each one is believed. */
   const believed = (deleted: boolean): Record<DeviceEvent, Step> => {
-    const at = (life: Alive): DeviceLife => (deleted ? `${life}Deleted` : life);
+    const at = (life: Alive): DeviceLife => `${life}${deleted ? 'Deleted' : 'Unsure'}`;
     return {
       ADD_DEVICE:
         deleted && profile.removedDevice ? { to: 'idle', breaks: 'INV-01b' } : { to: 'idle' },
@@ -144,7 +150,7 @@ export function deviceSteps(
       BIND_DRIVER:
         deleted && profile.deadFlag
           ? { to: at('binding'), breaks: 'INV-07' }
-          : { to: at('binding') },
+          : { to: profile.deadFlag ? 'binding' : at('binding') },
       BOUND_DRIVER: { to: at('bound') },
       UNBIND_DRIVER: { to: at('unbinding') },
       UNBOUND_DRIVER: { to: at('idle') },

@@ -66,15 +66,10 @@ function program(done: (code: number) => void): Command {
     .option('--color', 'colour even when the output is not a terminal')
     .option('--no-color', 'no colour')
     .action(async (files: string[], flags: ReplayFlags, command: Command) => {
-      const colour = command.getOptionValueSource('color') === 'default' ? undefined : flags.color;
-      const { color: _, ...rest } = flags;
+      // Without --color or --no-color the terminal decides.
+      const told = command.getOptionValueSource('color') !== 'default';
       done(
-        await runReplay(
-          files,
-          colour === undefined ? rest : { ...rest, color: colour },
-          write,
-          warn,
-        ),
+        await runReplay(files, { ...flags, color: told ? flags.color : undefined }, write, warn),
       );
     });
   hotrace

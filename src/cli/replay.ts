@@ -32,7 +32,7 @@ export interface ReplayFlags {
   readonly unparsed?: boolean;
   readonly violations?: string;
   readonly json?: boolean;
-  readonly color?: boolean;
+  readonly color?: boolean | undefined;
 }
 
 /**
@@ -117,10 +117,10 @@ export async function runReplay(
       ...(flags.log === undefined
         ? {}
         : {
-            onBatch: async (batch, profile) => {
+            onBatch: async (batch, { kernel: name, sources }) => {
               log ??= new (await import('../../events/log.js')).LogWriter(flags.log!, {
-                kernel: profile.name,
-                sources: [...batch.sources],
+                ...(name === undefined ? {} : { kernel: name }),
+                sources,
               });
               await log.write(batch);
             },

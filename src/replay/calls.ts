@@ -15,6 +15,11 @@ export class CallTracker {
 
   constructor(private readonly ctx: Context) {}
 
+  /** Whether calls of `fn` by `task` can be followed: the return is probed and the task is known. */
+  tracked(task: Task, fn: FunctionInfo): boolean {
+    return fn.hasReturn && task.pid >= 0;
+  }
+
   push(task: Task, fn: FunctionInfo): Frame {
     const frame = task.push();
     frame.fn = fn;
@@ -26,22 +31,21 @@ export class CallTracker {
   pop(task: Task, fn: FunctionInfo): Frame | undefined {
     const { ctx } = this;
     fn.returns++;
+    if (task.pid < 0) return undefined;
     ctx.verdicts.check('B.2');
     let depth = task.depth;
     while (depth > 0 && task.frames[depth - 1].fn !== fn) depth--;
     if (depth === 0) {
       if (!fn.hasReturn) {
         fn.hasReturn = true;
-      } else if (task.atRoot) {
-        ctx.violate(
-          'B.2',
-          `${fn.name} returned in ${task.comm}-${task.pid}, which had not entered it`,
-        );
+      } else if (task.atRoot || task.depth > 0) {
+        // With an inner call open an outer one cannot return, whenever that began.
+        ctx.violate('B.2', `${fn.name} returned in ${task.name}, which had not entered it`);
       } else {
         ctx.verdicts.doubt(
           'B.2',
           'starts in the middle',
-          `${fn.name} returned in ${task.comm}-${task.pid}, which may have entered it before the trace began`,
+          `${fn.name} returned in ${task.name}, which may have entered it before the trace began`,
         );
       }
       return undefined;
@@ -60,7 +64,7 @@ export class CallTracker {
     const frame = task.frames[--task.depth];
     this.ctx.violate(
       'B.2',
-      `${frame.fn.name} was entered in ${task.comm}-${task.pid} and did not return: ${because}`,
+      `${frame.fn.name} was entered in ${task.name} and did not return: ${because}`,
       { dev: frame.dev, related: [frame.place] },
     );
     this.onEnd(task, frame, NaN);

@@ -1,5 +1,6 @@
 /** What every part of the fold shares: the row being folded, the world, and the verdicts. */
 
+import type { HotplugEvent } from '../../events/event.js';
 import type { EventBatch } from '../../events/batch.js';
 import { ABSENT, NULL_POINTER } from '../../events/intern.js';
 import type { KernelProfile } from '../../machines/profiles/profile.js';
@@ -18,6 +19,8 @@ export interface Recorded {
   doubtfulSymbols: boolean;
   attachTracepoint: boolean;
   membership: boolean;
+  /** remove_device_from_group was seen: its absence means something. */
+  removals: boolean;
   /** The callback that stands for a notification where neither the chain nor bus_notify is probed. */
   primaryCallback: string | undefined;
 }
@@ -36,6 +39,8 @@ export class Context {
   /** Time of the newest event of the log, ns. */
   newest = NaN;
 
+  /** Newest event that tells of a loss; what a task did before it is not known any more. */
+  lossSeq = -1;
   /** Time of the first event of a trace, ns; NaN before it. */
   traceStart = NaN;
   /** Time of the snapshot that the state begins with, ns; NaN without one. */
@@ -116,16 +121,19 @@ export class Context {
       dev?: Device | undefined;
       group?: number;
       related?: readonly (Place | EventRef)[];
+      /** Where it happened, when that is not the row being folded. */
+      at?: EventRef;
+      event?: HotplugEvent;
     } = {},
   ): void {
     this.verdicts.violate({
       rule,
       message,
-      at: this.ref(),
-      event: this.batch.event(this.i),
+      at: about.at ?? this.ref(),
+      event: about.event ?? this.batch.event(this.i),
       related: (about.related ?? [])
         .map((place) => (place instanceof Place ? place.ref() : place))
-        .filter((ref) => ref.seq >= 0 && ref.seq !== this.seq),
+        .filter((ref) => ref.seq >= 0 && ref.seq !== (about.at?.seq ?? this.seq)),
       ...(about.dev === undefined ? {} : { dev: about.dev.name }),
       ...(about.group === undefined ? {} : { group: about.group }),
     });

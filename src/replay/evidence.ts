@@ -23,6 +23,8 @@ export interface Bound {
   readonly kind: 'from' | 'before' | 'is';
   /** `from`: this version or later; `before`: earlier than this one; `is`: this one. */
   readonly version: Version;
+  /** Concluded from the order of events: it chooses a profile but does not speak against one. */
+  readonly soft?: boolean;
   readonly because: string;
   readonly origin: Origin;
 }
@@ -58,6 +60,7 @@ export class Evidence {
     doubtfulSymbols: false,
     attachTracepoint: false,
     membership: false,
+    removals: false,
     primaryCallback: undefined,
   };
   /** Functions whose return probe fired. */
@@ -66,6 +69,8 @@ export class Evidence {
   /** Per task: the device of the newest device_add, and the newest call that publishes to a group. */
   private readonly adding = new Map<number, string>();
   private readonly publishing = new Map<number, string>();
+  /** Per task: the chain of its newest call that has not returned. */
+  private readonly calling = new Map<number, string>();
 
   look(batch: EventBatch): void {
     const { recorded } = this;
@@ -112,6 +117,7 @@ export class Evidence {
           this.returning.add(fn);
           if (fn === 'iommu_bus_notifier') this.publishing.delete(batch.pid[i]);
           if (fn === 'device_add') this.adding.delete(batch.pid[i]);
+          if (batch.type[i] === TypeCode.chain_return) this.calling.delete(batch.pid[i]);
           break;
         }
         case TypeCode.chain_register:
@@ -134,8 +140,19 @@ export class Evidence {
               'a device joins a group without a group notification',
               batch,
               i,
+              true,
             );
           }
+          break;
+        case TypeCode.remove_device_from_group:
+          recorded.removals = true;
+          recorded.membership = true;
+          break;
+        case TypeCode.lost:
+        case TypeCode.unparsed:
+          this.adding.clear();
+          this.publishing.clear();
+          this.calling.clear();
           break;
         case TypeCode.pci_hp_event:
           this.bound('from', [7, 0], 'tracepoint pci_hp_event', batch, i);
@@ -174,9 +191,13 @@ export class Evidence {
     const dev = batch.string('dev', i);
     if (typeof dev !== 'string') return;
     const pid = batch.pid[i];
-    if (this.publishing.get(pid) === dev) {
+    const chain = batch.string('ptr', i);
+    const outer = this.calling.get(pid);
+    if (typeof chain === 'string') this.calling.set(pid, chain);
+    if (this.calling.size > 10_000) this.calling.clear();
+    if (this.publishing.get(pid) === dev && outer !== undefined && outer !== chain) {
       this.publishing.delete(pid);
-      this.bound('before', [5, 19], 'the group has a notifier chain', batch, i);
+      this.bound('before', [5, 19], 'the group has a notifier chain', batch, i, true);
       return;
     }
     if (batch.bus[i] > NULL_POINTER && this.adding.get(pid) === dev) {
@@ -209,12 +230,19 @@ export class Evidence {
     because: string,
     batch: EventBatch,
     i: number,
+    soft = false,
   ): void {
     const file = batch.sources[batch.source[i]]?.file ?? '';
-    const key = `${kind} ${version.join('.')} ${file}`;
+    const key = `${kind} ${version.join('.')} ${soft ? 'soft' : file}`;
     if (this.seen.has(key)) return;
     this.seen.add(key);
-    this.bounds.push({ kind, version, because, origin: batch.origin(i) });
+    this.bounds.push({
+      kind,
+      version,
+      because,
+      origin: batch.origin(i),
+      ...(soft ? { soft } : {}),
+    });
   }
 }
 
@@ -230,9 +258,20 @@ export interface ProfileChoice {
 
 /** Chooses the profile: the given one, the stated version, or the one that the bounds leave. */
 export function chooseProfile(
-  bounds: readonly Bound[],
+  all: readonly Bound[],
   given: KernelProfile | undefined,
 ): ProfileChoice {
+  const hard = all.filter((b) => b.soft !== true);
+  const choice = choose(hard, given);
+  if (given !== undefined || choice.by === 'stated' || choice.contradictions.length > 0) {
+    return choice;
+  }
+  // The order of events narrows down what their mere existence leaves open.
+  const narrowed = choose(all, given);
+  return narrowed.contradictions.length > 0 ? choice : narrowed;
+}
+
+function choose(bounds: readonly Bound[], given: KernelProfile | undefined): ProfileChoice {
   const stated = bounds.find((b) => b.kind === 'is');
   if (given !== undefined) {
     const contradictions = bounds.filter((b) => excludes(b, given.version, given));

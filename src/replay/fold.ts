@@ -93,6 +93,8 @@ export class Fold {
   }[] = [];
   private readonly newestOf: number[] = [];
   private lastTask: Task | undefined;
+  /** Task of the row, when the row is one of its calls. */
+  private acting: Task | undefined;
   private lastPid = -2;
   private lastCpu = -2;
 
@@ -103,6 +105,7 @@ export class Fold {
     this.iova = new IovaTracker(ctx);
     this.uevents = new UeventTracker(ctx);
     this.notifications.onBorn = (device) => this.groups.born(device);
+    this.notifications.onRemovalHandled = (device) => this.groups.passedRemoval(device);
     this.calls.onEnd = (task, frame, ret) => this.ended(task, frame, ret);
   }
 
@@ -127,6 +130,10 @@ export class Fold {
         this.newestOf[source] = now;
       }
       this.event(code);
+      if (this.acting !== undefined) {
+        this.acting.lastSeq = batch.firstSeq + i;
+        this.acting = undefined;
+      }
       after?.(batch.firstSeq + i);
     }
     this.uevents.settle(ctx.newest);
@@ -135,6 +142,7 @@ export class Fold {
 
   /** The log has ended. */
   finish(): void {
+    this.notifications.finish();
     this.groups.finish();
     this.uevents.settle(Infinity);
     for (const chain of this.ctx.world.chains.values()) {
@@ -222,7 +230,7 @@ export class Fold {
         return;
       }
       case TypeCode.io_page_fault:
-        this.iova.fault(ctx.text(batch.dev[i]) ?? '?', batch.a[i], 'unknown', 0);
+        this.iova.fault(ctx.text(batch.dev[i]) ?? '?', batch.a[i], faultAccess(batch.c[i]), 0);
         return;
       case TypeCode.chain_register:
       case TypeCode.chain_unregister:
@@ -314,7 +322,7 @@ export class Fold {
       pid === this.lastPid &&
       (pid !== 0 || cpu === this.lastCpu)
     ) {
-      return this.lastTask;
+      return (this.acting = this.lastTask);
     }
     const task = ctx.world.task(pid, cpu);
     task.comm = ctx.text(batch.comm[i]) ?? '';
@@ -322,7 +330,7 @@ export class Fold {
     this.lastPid = pid;
     this.lastCpu = cpu;
     if (ctx.traceStart !== ctx.traceStart) ctx.traceStart = batch.time[i];
-    return task;
+    return (this.acting = task);
   }
 
   /** The task of the row, with whatever waited for its next event settled. */
@@ -357,7 +365,7 @@ export class Fold {
     const hasBus = batch.bus[i] > NULL_POINTER;
     const named = batch.dev[i] > NULL_POINTER;
     let frame: Frame | undefined;
-    if (fn.hasReturn) frame = this.calls.push(task, fn);
+    if (this.calls.tracked(task, fn)) frame = this.calls.push(task, fn);
     switch (role) {
       case Role.DeviceAdd:
         if (hasBus && named) {
@@ -584,7 +592,9 @@ export class Fold {
       world.uevents.clear();
       return;
     }
+    ctx.lossSeq = ctx.seq;
     this.calls.forget();
+    this.notifications.forget();
     this.iova.forget();
     this.lastTask = undefined;
     for (const device of world.devices.values()) {
@@ -622,6 +632,12 @@ export class Fold {
     }
     world.domains.clear();
   }
+}
+
+/** IOMMU_FAULT_READ 0x0, IOMMU_FAULT_WRITE 0x1 of include/linux/iommu.h. */
+function faultAccess(flags: number): 'read' | 'write' | 'unknown' {
+  if (flags !== flags) return 'unknown';
+  return (flags & 1) !== 0 ? 'write' : 'read';
 }
 
 /** `comm-pid … [cpu]`, the beginning of a trace line. */

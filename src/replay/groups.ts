@@ -33,7 +33,13 @@ export class GroupTracker {
     const rule = machines.membership.breaks(device.membership, M.add);
     device.membership = machines.membership.next(device.membership, M.add);
     verdicts.check('INV-02');
-    if (rule !== undefined) {
+    if (rule !== undefined && !ctx.recorded.removals && !device.notified.known) {
+      ctx.verdicts.doubt(
+        'INV-02',
+        'not recorded',
+        `${device.name} is added twice, and no removal from any group was recorded`,
+      );
+    } else if (rule !== undefined) {
       ctx.violate(rule, `${device.name} is added to group ${id} while it is in group ${before}`, {
         dev: device,
         group: id,
@@ -82,6 +88,31 @@ export class GroupTracker {
     device.groupSince.set(ctx.batch, ctx.i);
     device.moved.set(ctx.batch, ctx.i);
     device.uncertain = false;
+  }
+
+  /**
+   * The chain call at which the IOMMU core takes a device out of its group has returned. Source:
+   * C.4, iommu_bus_notifier.
+   */
+  passedRemoval(device: Device): void {
+    const { ctx } = this;
+    const state = ctx.machines.membership.stateName(device.membership);
+    if (isMember(state) === undefined) return;
+    ctx.verdicts.check('INV-03');
+    if (isMember(state) === true && !ctx.recorded.removals) {
+      ctx.verdicts.doubt(
+        'INV-03',
+        'not recorded',
+        `${device.name}: ${ctx.profile.groupLeftAt} was handled, and no remove_device_from_group is in the input`,
+      );
+    } else if (isMember(state) === true) {
+      ctx.violate(
+        'INV-03',
+        `${device.name}: ${ctx.profile.groupLeftAt} was handled, but the device did not leave group ${device.group}`,
+        { dev: device, related: [device.moved] },
+      );
+      device.membership = ctx.machines.membership.next(device.membership, M.released);
+    }
   }
 
   /** dev->iommu_group as a notification's probe printed it: INV-03. */
@@ -367,7 +398,11 @@ export class GroupTracker {
   /** device_add: the object is new, whatever an older one of this name was in. */
   born(device: Device): void {
     const { ctx } = this;
-    device.membership = ctx.machines.membership.next(device.membership, M.born);
+    // Where no tracepoint tells who joins, a new device may be in a group all the same.
+    device.membership = ctx.machines.membership.next(
+      device.membership,
+      ctx.recorded.membership ? M.born : M.lost,
+    );
     this.leaveDomain(device);
     ctx.world.move(device, null);
     device.groupSince.set(ctx.batch, ctx.i);

@@ -56,7 +56,14 @@ export interface ReplayOptions {
     readonly size: number | undefined;
   }) => void;
   /** Called with each batch after it was folded, before it is reused. */
-  readonly onBatch?: (batch: EventBatch, profile: KernelProfile) => void | Promise<void>;
+  readonly onBatch?: (batch: EventBatch, log: LogContext) => void | Promise<void>;
+}
+
+/** What a log of the events should say about them. */
+export interface LogContext {
+  /** Name of the profile; undefined where the input contradicts it. */
+  readonly kernel: string | undefined;
+  readonly sources: readonly Source[];
 }
 
 export interface InputSummary {
@@ -131,7 +138,12 @@ export class Replay {
     const after =
       options.sysfsAfter === undefined ? undefined : await openSnapshot(options.sysfsAfter);
     const inputs: Input[] = [];
-    for (const file of options.files) inputs.push(await open(file, options.format));
+    try {
+      for (const file of options.files) inputs.push(await open(file, options.format));
+    } catch (error) {
+      for (const input of inputs) await input.close();
+      throw error;
+    }
 
     const report = { aligned: true };
     const mode = { reuse: false };
@@ -157,6 +169,14 @@ export class Replay {
     for (const { kernel, file, format } of inputs) {
       if (kernel !== undefined) evidence.release(kernel, { format, file, line: 1 });
     }
+    if (inputs.length > 1) {
+      try {
+        refuseCopies(ahead);
+      } catch (error) {
+        for (const input of inputs) await input.close();
+        throw error;
+      }
+    }
     const choice = chooseProfile(evidence.bounds, options.kernel);
     const { profile } = choice;
 
@@ -177,6 +197,10 @@ export class Replay {
           };
     let seq = 0;
     let lastReport = performance.now();
+    const context: LogContext = {
+      kernel: choice.contradictions.length === 0 ? profile.name : undefined,
+      sources: [...(before?.[0]?.sources ?? []), ...sources],
+    };
     const take = async (batch: EventBatch) => {
       batch.firstSeq = seq;
       seq += batch.length;
@@ -185,7 +209,7 @@ export class Replay {
         history.add(batch, changes);
         changes.length = 0;
       }
-      const done = options.onBatch?.(batch, profile);
+      const done = options.onBatch?.(batch, context);
       if (done !== undefined) await done;
       if (options.onProgress !== undefined && performance.now() - lastReport > 100) {
         lastReport = performance.now();
@@ -207,12 +231,12 @@ export class Replay {
       await take(next.value);
     }
     fold.finish();
-    if (choice.contradictions.length > 0 || fold.notifications.strangers.size > 0) {
-      distrust(verdicts, choice, fold);
-    }
     const sysfs =
       after === undefined ? undefined : compareWithSysfs(world, snapshotFacts(after), ctx.newest);
     if (sysfs !== undefined) judgeSysfs(verdicts, sysfs);
+    if (choice.contradictions.length > 0 || fold.notifications.strangers.size > 0) {
+      distrust(verdicts, choice, fold);
+    }
 
     return {
       inputs: inputs.map((input) => ({
@@ -254,6 +278,40 @@ export function replay(options: ReplayOptions): Promise<ReplayResult> {
   return new Replay(options).run();
 }
 
+/**
+ * Two views of one recording (trace.txt and the report of the same buffer) tell every event twice,
+ * and every rule would seem broken. Throws InputError when the first events show that.
+ */
+function refuseCopies(ahead: readonly EventBatch[]): void {
+  const told = new Map<string, number>();
+  const events = new Map<number, number>();
+  const copies = new Map<string, number>();
+  for (const batch of ahead) {
+    for (let i = 0; i < batch.length; i++) {
+      if (batch.pid[i] < 0 || Number.isNaN(batch.time[i])) continue;
+      const source = batch.source[i];
+      events.set(source, (events.get(source) ?? 0) + 1);
+      const key = `${batch.time[i]} ${batch.cpu[i]} ${batch.pid[i]} ${batch.type[i]}`;
+      const other = told.get(key);
+      if (other === undefined) told.set(key, source);
+      else if (other !== source) {
+        const pair = `${other} ${source}`;
+        copies.set(pair, (copies.get(pair) ?? 0) + 1);
+      }
+    }
+  }
+  for (const [pair, count] of copies) {
+    const [a, b] = pair.split(' ').map(Number);
+    if (count < 10 || count * 2 < Math.min(events.get(a) ?? 0, events.get(b) ?? 0)) continue;
+    const { sources } = ahead[0];
+    throw new InputError(
+      sources[b].file,
+      undefined,
+      `tells the same events as ${sources[a].file}: give one of the two`,
+    );
+  }
+}
+
 function progressOf(inputs: readonly Input[], events: number) {
   let taken = 0;
   let size: number | undefined = 0;
@@ -267,6 +325,7 @@ function progressOf(inputs: readonly Input[], events: number) {
 async function openSnapshot(file: string): Promise<EventBatch[]> {
   const input = await openInput(file, { sources: [] });
   if (input.format !== 'sysfs-snapshot' && input.format !== 'sysfs-tree') {
+    await input.close();
     throw new InputError(file, undefined, `is ${input.format}, not a sysfs snapshot or tree`);
   }
   const batches: EventBatch[] = [];

@@ -57,6 +57,8 @@ const ROLES: Readonly<Record<string, Role>> = {
   acpiphp_hotplug_notify: Role.Root,
   remove_store: Role.Root,
   dev_rescan_store: Role.Root,
+  pciehp_handle_button_press: Role.Root,
+  pciehp_handle_presence_or_link_change: Role.Root,
 };
 
 export function roleOf(fn: string): Role {

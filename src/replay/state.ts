@@ -6,7 +6,7 @@ import type { EventRef } from './verdicts.js';
 export interface DeviceState {
   readonly name: string;
   readonly bus: string | undefined;
-  /** State of the device automaton (B.3): idle, binding, bound, … */
+  /** State of the device automaton (B.3) in words: idle, binding, "bound, DEL sent", … */
   readonly life: string;
   readonly driver: string | null | undefined;
   /** Since when the driver is this one. */

@@ -8,7 +8,7 @@
 
 import type { EventBatch, Source } from '../../events/batch.js';
 import type { Origin } from '../../events/event.js';
-import { DEVICE_EVENTS, deviceMachine } from '../../machines/device.js';
+import { DEVICE_EVENTS, deviceMachine, lifeText } from '../../machines/device.js';
 import { DEVICE_LOCK_EVENTS, deviceLockMachine } from '../../machines/device-lock.js';
 import { DMA_OWNERSHIP_EVENTS, dmaOwnershipMachine } from '../../machines/dma-ownership.js';
 import { DOMAIN_EVENTS, domainMachine } from '../../machines/domain.js';
@@ -68,6 +68,13 @@ export class Place {
     }
   }
 
+  copy(from: Place): void {
+    this.seq = from.seq;
+    this.time = from.time;
+    this.line = from.line;
+    this.source = from.source;
+  }
+
   get known(): boolean {
     return this.seq >= 0;
   }
@@ -100,6 +107,8 @@ export class Device {
 
   /** Task that holds device_lock, as far as the notifications show. */
   lockHolder: Task | undefined = undefined;
+  /** Newest entry of device_add. */
+  addSeq = -1;
   /** Newest bus notification. */
   readonly notified = new Place();
   /** Newest group notification. */
@@ -164,8 +173,13 @@ export class Chain {
   calls: string[] | undefined = undefined;
   /** A callback that the newest call lacked or had too much, until the next call tells which. */
   suspicion: Suspicion | undefined = undefined;
+  /**
+   * Callbacks registered or removed since the newest complete call: they may be in the next one or
+   * not. `'*'` stands for one whose name is not known.
+   */
+  readonly changed = new Set<string>();
   /** Event of the newest registration or removal. */
-  changedSeq = -1;
+  changedAt = -1;
   readonly removed = new Map<
     string,
     { task: Task; at: number; returnedAt: number; ref: EventRef }
@@ -230,11 +244,21 @@ export class Task {
   settling: Group | undefined = undefined;
   unregistering: { chain: Chain | undefined; fn: string } | undefined = undefined;
   lastSeq = -1;
+  /** The newest chain call. */
+  chainSeq = -1;
+  chainDevice: Device | undefined = undefined;
+  chainAddress: string | undefined = undefined;
+  chainValue = -1;
 
   constructor(
     readonly pid: number,
     readonly key: number,
   ) {}
+
+  /** `comm-pid`, as traces print it. */
+  get name(): string {
+    return this.pid < 0 ? 'a task that the input does not name' : `${this.comm}-${this.pid}`;
+  }
 
   push(): Frame {
     let frame = this.frames[this.depth];
@@ -516,7 +540,7 @@ export class World {
     return {
       name: device.name,
       bus: device.bus,
-      life: this.machines.device.stateName(device.life).replace(/^violated\.(\w+).*$/, '$1'),
+      life: lifeText(this.machines.device.stateName(device.life)),
       driver: device.driver,
       driverSince: device.driverSince.known ? device.driverSince.ref() : undefined,
       group: device.group,

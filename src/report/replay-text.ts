@@ -78,7 +78,7 @@ function summary(result: ReplayResult, out: string[], c: Colours): void {
   const how = by === 'given' ? because : `${by}: ${because}`;
   label(out, 'kernel', `${profile.name} (${printable(how)})`);
   for (const bound of contradictions) {
-    label(out, '  but', `${boundPlace(bound)}: ${bound.because}: ${boundText(bound)}`, c.red);
+    label(out, '  but', boundText(bound), c.red);
   }
   if (contradictions.length > 0) label(out, '', whatToDo(result), c.red);
   const span = result.lastTime - result.firstTime;
@@ -136,14 +136,12 @@ function losses(result: ReplayResult): string {
   return `${known ? plural(result.lossCount, 'event') : 'an unknown number of events'}, first at ${where}: ${sentence(first.text)}`;
 }
 
-/** Where the input proves which kernel it is from. */
-function boundPlace({ origin }: Bound): string {
-  return place({ seq: 0, time: NaN, origin });
-}
-
-function boundText({ kind, version }: Bound): string {
+/** `trace.txt:18: tracepoint notifier_run (v6.4 or later)`: the line that proves which kernel it is. */
+function boundText({ kind, version, because, origin }: Bound): string {
   const name = `v${version.join('.')}`;
-  return kind === 'from' ? `${name} or later` : kind === 'before' ? `older than ${name}` : name;
+  const means =
+    kind === 'from' ? ` (${name} or later)` : kind === 'before' ? ` (older than ${name})` : '';
+  return `${place({ seq: 0, time: NaN, origin })}: ${sentence(because)}${means}`;
 }
 
 function whatToDo({ kernel }: ReplayResult): string {
@@ -158,9 +156,7 @@ function whatToDo({ kernel }: ReplayResult): string {
  */
 export function wrongKernel(result: ReplayResult): string | undefined {
   const { by, because, profile, contradictions } = result.kernel;
-  const facts = contradictions
-    .slice(0, 2)
-    .map((bound) => `${boundPlace(bound)}: ${bound.because} (${boundText(bound)})`);
+  const facts = contradictions.slice(0, 2).map((bound) => boundText(bound));
   if (facts.length > 0) {
     if (by === 'given')
       return `${facts[0]}, but --kernel says ${profile.name}; ${whatToDo(result)}`;

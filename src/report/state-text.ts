@@ -24,11 +24,6 @@ function since(ref: EventRef | undefined): string {
     : ` since ${seconds(ref.time)} s (${place(ref)})`;
 }
 
-/** `idleDeleted` as the kernel's developers would say it. */
-function life(state: string): string {
-  return state.endsWith('Deleted') ? `${state.slice(0, -7)}, DEL sent` : state;
-}
-
 /**
  * Groups with their members, then devices outside any group that have a bus. `last`: the event that
  * the state is after.
@@ -82,7 +77,7 @@ function groupMarks(group: GroupState): string {
 
 function deviceMarks(device: DeviceState): string {
   const marks = [
-    ['unknown', 'idle', 'bound'].includes(device.life) ? undefined : life(device.life),
+    ['unknown', 'idle', 'bound'].includes(device.life) ? undefined : device.life,
     device.domainType === undefined ? undefined : `domain ${shown(device.domainType)}`,
     device.uncertain ? 'uncertain: events lost' : undefined,
   ].filter((m) => m !== undefined);
@@ -161,7 +156,7 @@ export function diffText(a: ReplayState, b: ReplayState): string {
         ? 'none'
         : String(value)
             .split(' ')
-            .map((word) => life(shown(word)))
+            .map((word) => shown(word))
             .join(' ');
   return `${[
     head,
@@ -190,7 +185,7 @@ export function deviceHistoryText(result: ReplayResult, name: string): string | 
         state === undefined
           ? ['gone', '', '', '']
           : [
-              life(state.life),
+              state.life,
               driver(state),
               state.group === undefined ? '?' : state.group === null ? '-' : String(state.group),
               state.domainType === undefined ? '-' : shown(state.domainType),

@@ -183,7 +183,7 @@ describe('the first command of the README', () => {
     const plain = hotrace([...command(), '--no-color']).out;
     const coloured = hotrace([...command(), '--color']).out;
     expect(coloured).toMatch(ESCAPES);
-    // eslint-disable-next-line no-control-regex
+
     expect(coloured.replace(/\u001b\[\d+m/g, '')).toBe(plain);
   });
 

@@ -116,14 +116,16 @@ const VIOLATED: readonly Case[] = [
     what: 'a device joins the group that it is in',
     kernel: 'v6.12',
     script: `${GROUP_20}
-      !b add_device_to_group: IOMMU: groupID=20 device=D`,
+      !b add_device_to_group: IOMMU: groupID=20 device=D
+      b remove_device_from_group: IOMMU: groupID=20 device=D`,
   },
   {
     rule: 'INV-02',
     what: 'a device joins a second group',
     kernel: 'v6.1',
     script: `${GROUP_20}
-      !b add_device_to_group: IOMMU: groupID=21 device=D`,
+      !b add_device_to_group: IOMMU: groupID=21 device=D
+      b remove_device_from_group: IOMMU: groupID=21 device=D`,
   },
   {
     rule: 'INV-03',
@@ -1045,6 +1047,7 @@ describe('a loss', () => {
       a@0 tracing_mark_write: here
       b@1 add_device_to_group: IOMMU: groupID=20 device=D
       b@1 add_device_to_group: IOMMU: groupID=20 device=D
+      b@1 remove_device_from_group: IOMMU: groupID=20 device=D
       CPU:0 [LOST 1 EVENTS]
       a@0 tracing_mark_write: here`,
     );
@@ -1156,6 +1159,7 @@ const EDGES: readonly (Omit<Case, 'rule'> & { readonly expected: readonly string
     what: 'INV-01: DEL overtakes ADD (P-A1-1), which is no INV-05',
     kernel: 'v5.10',
     script: `
+      c UNBOUND D2
       c iommu_group_add_device: group=20 D2
       c group ADD D2
       c iommu_group_add_device_ret: ret=0
