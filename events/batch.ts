@@ -8,7 +8,7 @@
  */
 
 import { ABSENT, ByteInterner, NULL_POINTER } from './intern.js';
-import { EVENT_TYPES, TypeCode } from './event.js';
+import { CODE_OF, EVENT_TYPES } from './event.js';
 import type { EventType, HotplugEvent, NewEvent, Origin } from './event.js';
 
 /** "No number here" in the integer columns `group` and `devGroup`. */
@@ -184,7 +184,7 @@ export class EventBatch {
   /** Appends an event given as an object. Throws RangeError when the batch is full. */
   append(event: NewEvent, source: number): number {
     if (this.full) throw new RangeError('batch is full');
-    const i = this.row(TypeCode[event.type], source, event.line, event.time);
+    const i = this.row(CODE_OF[event.type], source, event.line, event.time);
     if (event.cpu !== undefined) this.cpu[i] = event.cpu;
     if (event.task !== undefined) {
       this.pid[i] = event.task.pid;

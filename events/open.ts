@@ -290,12 +290,27 @@ async function openBytes(file: string): Promise<ByteSource> {
     throw cannotOpen(file, error);
   }
   async function* chunks(): AsyncGenerator<Buffer> {
-    // One buffer for all chunks: whoever asks for the next one has copied the last.
-    const chunk = Buffer.allocUnsafeSlow(CHUNK);
-    for (;;) {
-      const { bytesRead } = await handle.read(chunk, 0, CHUNK, null);
-      if (bytesRead === 0) return;
-      yield chunk.subarray(0, bytesRead);
+    // Two buffers for all chunks: one is filled while the other is looked at.
+    let chunk = Buffer.allocUnsafeSlow(CHUNK);
+    let other = Buffer.allocUnsafeSlow(CHUNK);
+    const fetch = (into: Buffer) => {
+      const reading = handle.read(into, 0, CHUNK, null);
+      // A failure belongs to whoever asks for these bytes, and that may come later.
+      reading.catch(() => {});
+      return reading;
+    };
+    let pending = fetch(chunk);
+    try {
+      for (;;) {
+        const { bytesRead } = await pending;
+        if (bytesRead === 0) return;
+        pending = fetch(other);
+        yield chunk.subarray(0, bytesRead);
+        [chunk, other] = [other, chunk];
+      }
+    } finally {
+      // The file may be closed only when nothing is being read from it.
+      await pending.catch(() => {});
     }
   }
   return chunkedBytes(file, chunks(), size, () => handle.close());

@@ -12,7 +12,7 @@ import { FIELD_COLUMNS } from './batch.js';
 import type { Column } from './batch.js';
 import { ABSENT, hashWords, NULL_POINTER } from './intern.js';
 import type { ByteInterner, TextBytes } from './intern.js';
-import { TypeCode } from './event.js';
+import { CODE_OF, TypeCode } from './event.js';
 import type { Probe, ProbeTable } from './probes.js';
 import { clip, decode } from './reader.js';
 
@@ -59,8 +59,9 @@ export class EventSpec {
   private fnId = ABSENT;
   /** Length of the parenthesis that the payload began with last time. */
   parenthesis = 0;
-  /** The event that followed this one last time: most often it does again. */
+  /** The events that followed this one the last two times: most often one of them does again. */
   follower: EventSpec | undefined;
+  otherFollower: EventSpec | undefined;
   private readonly nameWords: Int32Array;
   private readonly tailMask: number;
   private fnOwner: ByteInterner | undefined;
@@ -71,7 +72,7 @@ export class EventSpec {
     readonly name: string,
     readonly probe: Probe | undefined,
   ) {
-    this.code = probe === undefined ? TypeCode.trace_event : TypeCode[probe.type];
+    this.code = probe === undefined ? TypeCode.trace_event : CODE_OF[probe.type];
     this.returns = probe !== undefined && probe.type.endsWith('_return');
     const bare = name.slice(name.lastIndexOf(':') + 1);
     this.shape = shapeOf(probe, bare);

@@ -38,6 +38,8 @@ const RIGHT = 0x5d;
 /** Column of the dash: the comm has at most 15 bytes and is padded to 16. */
 const DASH_COLUMN = 16;
 
+const FOUR_SPACES = 0x20202020;
+
 const SCALE = [1e9, 1e8, 1e7, 1e6, 1e5, 1e4, 1e3, 1e2, 10, 1];
 
 const MAX_CPUS = 4096;
@@ -77,6 +79,8 @@ export class TaskTraceReader implements FormatReader {
   private functionLine = false;
   /** The event of the line before. */
   private spec: EventSpec | undefined;
+  /** The event of this line, where its name was expected. */
+  private found: EventSpec | undefined;
   /** Nanoseconds per unit of a time without a dot; NaN: not known yet. */
   private wholeUnit: number;
 
@@ -147,11 +151,14 @@ export class TaskTraceReader implements FormatReader {
     const { spec } = this;
     if (this.nameEnd < 0) {
       // The name was recognised as the one that follows the event before.
-      return spec!.follower!;
+      return this.found!;
     }
     if (this.functionLine) return FUNCTION_LINE;
     const found = this.specs.find(text, this.nameStart, this.nameEnd, this.payload, eol);
-    if (spec !== undefined) spec.follower = found;
+    if (spec !== undefined) {
+      spec.otherFollower = spec.follower;
+      spec.follower = found;
+    }
     return found;
   }
 
@@ -170,6 +177,7 @@ export class TaskTraceReader implements FormatReader {
     }
     if (at === digits || byte !== SPACE) return false;
     let comm = start;
+    while (text.view.getInt32(comm, true) === FOUR_SPACES) comm += 4;
     while (bytes[comm] === SPACE) comm++;
     if (comm >= start + DASH_COLUMN) comm = start + DASH_COLUMN - 1;
     this.commStart = comm;
@@ -321,8 +329,9 @@ export class TaskTraceReader implements FormatReader {
     const { bytes } = text;
     let at = from;
     while (at < eol && bytes[at] === SPACE) at++;
-    const likely = this.spec?.follower;
-    if (likely?.at(text, at, eol) === true) {
+    const likely = this.likely(text, at, eol);
+    if (likely !== undefined) {
+      this.found = likely;
       this.functionLine = false;
       this.nameEnd = -1;
       at += likely.nameBytes.length + 1;
@@ -357,6 +366,14 @@ export class TaskTraceReader implements FormatReader {
     while (at < eol && bytes[at] === SPACE) at++;
     this.payload = at;
     return true;
+  }
+
+  /** The event whose name stands at `at`, if it is one that followed the last event before. */
+  private likely(text: TextBytes, at: number, eol: number): EventSpec | undefined {
+    const first = this.spec?.follower;
+    if (first === undefined || first.at(text, at, eol)) return first;
+    const second = this.spec!.otherFollower;
+    return second?.at(text, at, eol) === true ? second : undefined;
   }
 
   /** Headers, loss marks, stack traces, and what cannot be read. */

@@ -7,13 +7,18 @@
  */
 
 import type { Context } from './context.js';
+import type { CheckCounter } from './verdicts.js';
 import type { Frame, FunctionInfo, Task } from './world.js';
 
 export class CallTracker {
   /** Called for each call that ends, by its return or because its caller returned. */
   onEnd: (task: Task, frame: Frame, ret: number) => void = () => {};
 
-  constructor(private readonly ctx: Context) {}
+  private readonly counter: CheckCounter;
+
+  constructor(private readonly ctx: Context) {
+    this.counter = ctx.verdicts.counter('B.2');
+  }
 
   /** Whether calls of `fn` by `task` can be followed: the return is probed and the task is known. */
   tracked(task: Task, fn: FunctionInfo): boolean {
@@ -32,7 +37,7 @@ export class CallTracker {
     const { ctx } = this;
     fn.returns++;
     if (task.pid < 0) return undefined;
-    ctx.verdicts.check('B.2');
+    this.counter.checks++;
     let depth = task.depth;
     while (depth > 0 && task.frames[depth - 1].fn !== fn) depth--;
     if (depth === 0) {

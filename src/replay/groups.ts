@@ -11,6 +11,7 @@ import { isMember, MEMBERSHIP_EVENTS } from '../../machines/membership.js';
 import type { Context } from './context.js';
 import { domainTypeName, isDefaultDomainType } from './domain-type.js';
 import { Role } from './roles.js';
+import type { CheckCounter } from './verdicts.js';
 import type { Device, Frame, Group, Task } from './world.js';
 
 function indexOf<T extends string>(names: readonly T[]): Record<T, number> {
@@ -22,7 +23,11 @@ const O = indexOf(DMA_OWNERSHIP_EVENTS);
 const D = indexOf(DOMAIN_EVENTS);
 
 export class GroupTracker {
-  constructor(private readonly ctx: Context) {}
+  private readonly inv03: CheckCounter;
+
+  constructor(private readonly ctx: Context) {
+    this.inv03 = ctx.verdicts.counter('INV-03');
+  }
 
   /** Tracepoint add_device_to_group. */
   added(device: Device, id: number): void {
@@ -122,7 +127,7 @@ export class GroupTracker {
     if (batch.gptr[i] <= NULL_POINTER || device.probing > 0) return;
     const member = isMember(ctx.machines.membership.stateName(device.membership));
     if (member === undefined) return;
-    ctx.verdicts.check('INV-03');
+    this.inv03.checks++;
     const isNull = ctx.text(batch.gptr[i]) === '0x0';
     const printed = batch.devGroup[i];
     if (isNull !== member) {

@@ -18,6 +18,7 @@ import { CHAIN_CALL_EVENTS } from '../../machines/chain-call.js';
 import type { Context } from './context.js';
 import type { CallTracker } from './calls.js';
 import { Role } from './roles.js';
+import type { CheckCounter } from './verdicts.js';
 import type { Chain, Device, Frame, FunctionInfo, Place, Task } from './world.js';
 import type { HotplugEvent } from '../../events/event.js';
 
@@ -97,10 +98,20 @@ export class NotificationTracker {
   /** Action numbers that the profile does not have, with where. */
   readonly strangers = new Map<number, { line: number; file: string; count: number }>();
 
+  private readonly counts: Record<'inv13' | 'b1' | 'b3' | 'inv47' | 'inv42', CheckCounter>;
+
   constructor(
     private readonly ctx: Context,
     private readonly calls: CallTracker,
   ) {
+    const { verdicts } = ctx;
+    this.counts = {
+      inv13: verdicts.counter('INV-13'),
+      b1: verdicts.counter('B.1'),
+      b3: verdicts.counter('B.3'),
+      inv47: verdicts.counter('INV-47'),
+      inv42: verdicts.counter('INV-42'),
+    };
     this.actions = new Int8Array(16).fill(-1);
     for (let value = 0; value < 16; value++) {
       const action = busAction(ctx.profile.numbering, value);
@@ -347,7 +358,7 @@ export class NotificationTracker {
       }
       frame.calls.push(fn.name);
       if (!ctx.recorded.notifierRuns) this.ranUnregistered(chain, fn.name, frame);
-      ctx.verdicts.check('INV-13');
+      this.counts.inv13.checks++;
       if (frame.action !== value && !Number.isNaN(value)) {
         ctx.violate(
           'INV-13',
@@ -413,7 +424,7 @@ export class NotificationTracker {
       ctx.world.functions.get(last)?.hasReturn === true &&
       (!ctx.recorded.notifierRuns || frame.runs.at(-1) === last) &&
       ctx.recorded.notifierRuns;
-    ctx.verdicts.check('B.1');
+    this.counts.b1.checks++;
     this.stepChainCall(
       frame,
       sure
@@ -477,7 +488,7 @@ export class NotificationTracker {
       if (!stopped) chain[by] = seen.slice();
       return;
     }
-    ctx.verdicts.check('INV-13');
+    this.counts.inv13.checks++;
     const suspicion = chain.suspicion;
     const same = sameOrder(known, seen, stopped);
     if (same) {
@@ -607,16 +618,16 @@ export class NotificationTracker {
   /** One bus notification, told once. */
   private notify(device: Device, action: number, task: Task, late?: UndecidedCall): void {
     const { ctx } = this;
-    const { batch, i, machines, verdicts, world } = ctx;
+    const { batch, i, machines, world } = ctx;
     this.notifications++;
     this.byAction[action]++;
     if (device.bus !== undefined) this.buses.add(device.bus);
     const before = device.life;
     device.life = machines.device.next(before, action);
-    verdicts.check('B.3');
+    this.counts.b3.checks++;
     const tested = RULES_TESTED_BY[BUS_ACTIONS[action]];
     if (tested !== undefined) {
-      for (const rule of tested) if (world.rulesInForce.has(rule)) verdicts.check(rule);
+      for (const rule of tested) if (world.rulesInForce.has(rule)) ctx.verdicts.check(rule);
     }
     const rule = machines.device.broken(device.life);
     if (rule !== undefined) {
@@ -728,7 +739,7 @@ export class NotificationTracker {
     }
     // A failed probe was silent once, so the section of the one before may still seem open.
     if (!ctx.profile.notBound && event === L['locked.open.other']) event = L['locked.open.holder'];
-    ctx.verdicts.check('INV-47');
+    this.counts.inv47.checks++;
     const rule = machine.breaks(device.lock, event);
     device.lock = machine.next(device.lock, event);
     if (rule !== undefined) {
@@ -785,7 +796,7 @@ export class NotificationTracker {
     } else if (caller?.fn.role === Role.IommuBusNotifier) {
       caller.republished++;
       const sent = busAction(ctx.profile.numbering, caller.action);
-      verdicts.check('INV-42');
+      this.counts.inv42.checks++;
       // A number that this kernel does not have: the wrong profile is told elsewhere.
       if (sent === undefined) this.decode(caller.action);
       else if (sent !== action || (caller.dev !== undefined && caller.dev !== device)) {
@@ -808,7 +819,7 @@ export class NotificationTracker {
     if (action === undefined || !REPUBLISHED.has(action)) return;
     const member = isMember(ctx.machines.membership.stateName(device.membership));
     if (member === undefined) return;
-    ctx.verdicts.check('INV-42');
+    this.counts.inv42.checks++;
     if (member !== frame.republished > 0 || frame.republished > 1) {
       ctx.violate(
         'INV-42',

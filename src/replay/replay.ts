@@ -107,8 +107,8 @@ export interface ReplayResult {
   readonly history: History | undefined;
 }
 
-/** Batches looked at before the kernel is chosen: about 65,000 events. */
-const LOOK_AHEAD = 16;
+/** Batches looked at before the kernel is chosen: about 32,000 events. */
+const LOOK_AHEAD = 8;
 const UEVENT_TOLERANCE = 50e6;
 
 export class Replay {

@@ -68,7 +68,13 @@ export interface Verdict {
 /** Violations kept per rule; the rest are counted. */
 const KEPT = 200;
 
-class Tally {
+/** How often a rule was put to the test. */
+export interface CheckCounter {
+  checks: number;
+}
+
+class Tally implements CheckCounter {
+  checks = 0;
   count = 0;
   kept: Violation[] = [];
   readonly doubts = new Map<string, Inconclusive>();
@@ -88,15 +94,10 @@ class Tally {
 /** Collects checks and findings while a log is folded. */
 export class Verdicts {
   private readonly tallies = new Map<string, Tally>();
-  /** Checks by rule; an object of one shape, because it is counted up for every event. */
-  private readonly checks: Record<string, number> = {};
   private readonly observers: ((violation: Violation) => void)[] = [];
 
   constructor() {
-    for (const rule of RULES) {
-      this.tallies.set(rule.id, new Tally(rule));
-      this.checks[rule.id] = 0;
-    }
+    for (const rule of RULES) this.tallies.set(rule.id, new Tally(rule));
   }
 
   /** Calls `observer` with each violation as it is found; a later loss may still take it back. */
@@ -106,7 +107,12 @@ export class Verdicts {
 
   /** The rule `id` was put to the test `times` times. */
   check(id: string, times = 1): void {
-    this.checks[id] += times;
+    this.tally(id).checks += times;
+  }
+
+  /** The counter of a rule that is put to the test for every event. */
+  counter(id: string): CheckCounter {
+    return this.tally(id);
   }
 
   violate(violation: Violation): void {
@@ -140,7 +146,7 @@ export class Verdicts {
   /** The kernel profile is wrong for this input: every finding is a doubt. */
   distrust(detail: string): void {
     for (const tally of this.tallies.values()) {
-      if (this.checks[tally.rule.id] === 0 && tally.count === 0) continue;
+      if (tally.checks === 0 && tally.count === 0) continue;
       tally.doubt('wrong kernel', detail);
       tally.count = 0;
       tally.kept = [];
@@ -159,7 +165,7 @@ export class Verdicts {
       const applies = tally.rule.under(profile) !== undefined;
       // Missing events put nothing in doubt that this kernel cannot send.
       const doubts = applies || tally.count > 0 ? [...tally.doubts.values()] : [];
-      const checks = this.checks[tally.rule.id];
+      const { checks } = tally;
       if (tally.count === 0 && doubts.length === 0 && checks === 0) {
         doubts.push(
           !applies
