@@ -570,7 +570,7 @@ export class NotificationTracker {
     const { chain, fn } = task.unregistering!;
     task.unregistering = undefined;
     const gone = chain?.removed.get(fn);
-    if (gone !== undefined && gone.task === task) gone.returnedAt = this.ctx.seq;
+    if (gone !== undefined && gone.task.key === task.key) gone.returnedAt = this.ctx.seq;
   }
 
   /** bus_notify was entered and the task went on without calling the chain. */
@@ -720,7 +720,7 @@ export class NotificationTracker {
       case A.BIND_DRIVER:
       case A.UNBIND_DRIVER:
         event =
-          holder === task || holder === undefined
+          holder?.key === task.key || holder === undefined
             ? L['locked.open.holder']
             : L['locked.open.other'];
         device.lockHolder = task;
@@ -729,13 +729,13 @@ export class NotificationTracker {
       case A.UNBOUND_DRIVER:
       case A.DRIVER_NOT_BOUND:
         event =
-          holder === task || holder === undefined
+          holder?.key === task.key || holder === undefined
             ? L['locked.close.holder']
             : L['locked.close.other'];
         device.lockHolder = undefined;
         break;
       default:
-        event = holder === task ? L['bare.holder'] : L['bare.other'];
+        event = holder?.key === task.key ? L['bare.holder'] : L['bare.other'];
     }
     // A failed probe was silent once, so the section of the one before may still seem open.
     if (!ctx.profile.notBound && event === L['locked.open.other']) event = L['locked.open.holder'];

@@ -297,9 +297,9 @@ export class Task {
 
 const MAX_DEPTH = 64;
 /** Tasks without an open call are forgotten beyond this many. */
-const MAX_IDLE_TASKS = 8192;
+const MAX_IDLE_TASKS = 1024;
 /** Devices that are gone but still remembered, for uevents that arrive late. */
-const MAX_GONE = 4096;
+const MAX_GONE = 512;
 
 export class Slot {
   state = 0;
