@@ -271,7 +271,7 @@ describe('--json', () => {
     expect(faults[1].candidates).toEqual([]);
     const { out } = await replayed([path]);
     expect(out).toContain('2 IOMMU faults');
-    expect(flat(out)).toContain('0000:04:00.1: access to iova 0x1010');
+    expect(flat(out)).toContain('0000:04:00.1: read of iova 0x1010');
     expect(flat(out)).toContain(
       `candidate: unmap of 0x1000+0x1000, 100.0 us before it, at ${path}:4`.slice(0, 50),
     );
