@@ -3,6 +3,7 @@
 export { replay, Replay } from './replay/replay.js';
 export type { ReplayOptions, ReplayResult, InputSummary } from './replay/replay.js';
 export { History } from './replay/history.js';
+export type { DomainUse, Past } from './replay/history.js';
 export type { Change, DeviceState, GroupState, ReplayState, SlotState } from './replay/state.js';
 export { undecided } from './replay/verdicts.js';
 export type {
@@ -15,7 +16,8 @@ export type {
 } from './replay/verdicts.js';
 export { whoBlocks } from './replay/viability.js';
 export type { Blocker, Viability } from './replay/viability.js';
-export { diff } from './report/state-text.js';
+export { diff } from './replay/state-diff.js';
+export type { StateDifference } from './replay/state-diff.js';
 export { outcome } from './report/replay-text.js';
 export { between, onlyDevice } from './bus/bus-notifications.js';
 export type { HotplugNotification } from './bus/bus-notifications.js';

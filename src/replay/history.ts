@@ -10,9 +10,24 @@ import { enableMapSet, produce } from 'immer';
 import type { EventBatch } from '../../events/batch.js';
 import type { HotplugEvent } from '../../events/event.js';
 import { EMPTY_STATE } from './state.js';
+import { whoBlocks } from './viability.js';
+import type { Viability } from './viability.js';
 import type { Change, DeviceState, GroupState, ReplayState, SlotState } from './state.js';
 
 enableMapSet();
+
+/** The state that event `seq` brought; undefined: it no longer exists. */
+export interface Past<State> {
+  readonly seq: number;
+  readonly state: State | undefined;
+}
+
+/** A domain while a device is attached to it. */
+export interface DomainUse {
+  /** As sysfs prints it; undefined: not known. */
+  readonly type: string | undefined;
+  readonly devices: readonly string[];
+}
 
 export class History {
   /** State after the last event of each batch. */
@@ -96,15 +111,33 @@ export class History {
     return seq;
   }
 
-  /** Every state that a device had, oldest first, each with the event that brought it. */
-  device(
-    key: string,
-  ): readonly { readonly seq: number; readonly state: DeviceState | undefined }[] {
-    return this.changes.filter((c) => c.kind === 'device' && c.key === key) as never;
+  /** Who blocks group `id` at a moment, ns; undefined when there is no such group then. */
+  whoBlocks(id: number, time: number): Viability | undefined {
+    return whoBlocks(this.stateAt(time), id);
   }
 
-  group(id: number): readonly { readonly seq: number; readonly state: GroupState | undefined }[] {
-    return this.changes.filter((c) => c.kind === 'group' && c.key === id) as never;
+  /** Every state that a device had, oldest first, each with the event that brought it. */
+  device(key: string): readonly Past<DeviceState>[] {
+    return this.changes.filter((c) => c.kind === 'device').filter((c) => c.key === key);
+  }
+
+  /** Every state that a group had, oldest first, each with the event that brought it. */
+  group(id: number): readonly Past<GroupState>[] {
+    return this.changes.filter((c) => c.kind === 'group').filter((c) => c.key === id);
+  }
+
+  /** Who was attached to the domain at `address`, oldest first; addresses are used again. */
+  domain(address: string): readonly Past<DomainUse>[] {
+    const past: Past<DomainUse>[] = [];
+    let devices: readonly string[] = [];
+    for (const { seq, kind, key, state } of this.changes) {
+      if (kind !== 'device' || (state?.domain === address) === devices.includes(key)) continue;
+      const attached = state?.domain === address;
+      devices = attached ? [...devices, key] : devices.filter((name) => name !== key);
+      const type = attached ? state.domainType : past.at(-1)?.state?.type;
+      past.push({ seq, state: devices.length === 0 ? undefined : { type, devices } });
+    }
+    return past;
   }
 
   private batchOf(seq: number): number {

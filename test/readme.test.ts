@@ -1,0 +1,80 @@
+/** What the README shows is what happens. */
+
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { build, hotrace, ROOT } from './src/cli/command.js';
+
+const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
+const blocks = (language: string) =>
+  [...README.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms'))].map((m) => m[1]);
+
+/** enum bus_notifier_event since v6.3 (include/linux/device/bus.h). */
+const ACTIONS = [
+  'ADD_DEVICE',
+  'DEL_DEVICE',
+  'REMOVED_DEVICE',
+  'BIND_DRIVER',
+  'BOUND_DRIVER',
+  'UNBIND_DRIVER',
+  'UNBOUND_DRIVER',
+  'DRIVER_NOT_BOUND',
+];
+
+beforeAll(build);
+
+describe('commands', () => {
+  const shown = blocks('').filter((block) => block.startsWith('$ '));
+
+  test('there is one with its output', () => expect(shown.length).toBeGreaterThan(0));
+
+  test.each(shown.map((block) => block.trimEnd().split('\n')))('%s', (command, ...output) => {
+    const { code, out } = hotrace(command.replace(/^\$ npx hotrace /, '').split(' '));
+    expect(code).toBe(0);
+    // `[...]` stands for lines left out.
+    for (const part of output.join('\n').split(/^ *\[\.\.\.\]\n/m)) expect(out).toContain(part);
+  });
+});
+
+describe('the library', () => {
+  // Inside the package, so that it finds it under its own name, by its `exports`.
+  const folder = join(ROOT, 'dist', 'readme');
+  const [program] = blocks('ts');
+
+  beforeAll(() => {
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, 'listener.ts'), program);
+    return () => rmSync(folder, { recursive: true });
+  });
+
+  test('the example compiles under strict rules', () => {
+    const flags = ['--strict', '--module', 'nodenext', '--target', 'es2022', '--types', 'node'];
+    const { status, stdout } = spawnSync(
+      process.execPath,
+      [join(ROOT, 'node_modules/typescript/bin/tsc'), '--ignoreConfig', ...flags, 'listener.ts'],
+      { cwd: folder, encoding: 'utf8' },
+    );
+    expect(stdout).toBe('');
+    expect(status).toBe(0);
+  });
+
+  test('the listener hears the recorded notifications in their order', () => {
+    const { stdout, stderr } = spawnSync(process.execPath, [join(folder, 'listener.js')], {
+      cwd: ROOT,
+      encoding: 'utf8',
+    });
+    expect(stderr).toBe('');
+    const lines = stdout.trimEnd().split('\n');
+    expect(lines.pop()).toBe('virtio-pci false');
+    const trace = gunzipSync(
+      readFileSync(join(ROOT, 'events/samples/vfio-nonviable/trace.txt.gz')),
+    );
+    const recorded = trace
+      .toString('latin1')
+      .matchAll(/ (\d+\.\d+): bus_notify: .*dev="0000:04:00\.0" .*value=(\d+)/g);
+    expect(lines).toEqual([...recorded].map(([, time, value]) => `${time} ${ACTIONS[+value]}`));
+    expect(lines.length).toBeGreaterThan(10);
+  });
+});
