@@ -295,8 +295,8 @@ export type HotplugEvent =
 
 export type EventType = HotplugEvent['type'];
 
-/** The types in the order of their codes in a batch. */
-export const EVENT_TYPES = [
+/** Types that a trace event may be read as. */
+export const PROBE_TYPES = [
   'bus_notify',
   'chain_call',
   'chain_return',
@@ -316,6 +316,12 @@ export const EVENT_TYPES = [
   'io_page_fault',
   'pci_hp_event',
   'mark',
+] as const satisfies readonly EventType[];
+export type ProbeType = (typeof PROBE_TYPES)[number];
+
+/** The types in the order of their codes in a batch. */
+export const EVENT_TYPES = [
+  ...PROBE_TYPES,
   'trace_event',
   'uevent',
   'printk',

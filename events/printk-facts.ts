@@ -294,6 +294,21 @@ export function messageLoss(text: string): Loss | undefined {
   return OVERRUN.test(text) ? { start: 0, end: text.length } : undefined;
 }
 
+/** A loss as an event: after the message at `since` (ns, NaN where there was none). */
+export function lossEvent(
+  loss: Loss,
+  { line, time, since, text }: { line: number; time: number; since: number; text: string },
+): NewEvent {
+  return {
+    type: 'lost',
+    time,
+    line,
+    ...(loss.count === undefined ? {} : { count: loss.count }),
+    ...(Number.isNaN(since) ? {} : { since }),
+    text: clip(text),
+  };
+}
+
 /** A kernel message as a log format found it. */
 export interface KernelMessage {
   readonly line: number;

@@ -5,8 +5,10 @@ import { z } from 'zod';
 import { FIELD_COLUMNS } from './batch.js';
 import type { ColumnField } from './batch.js';
 import { InputError } from './input-error.js';
-import { BUILT_IN_PROBES, PROBE_TYPES } from './probes.js';
-import type { ProbeTable, ProbeType } from './probes.js';
+import { PROBE_TYPES } from './event.js';
+import type { ProbeType } from './event.js';
+import { BUILT_IN_PROBES } from './probes.js';
+import type { ProbeTable } from './probes.js';
 
 const COLUMN_FIELD = z.enum(Object.keys(FIELD_COLUMNS) as [ColumnField, ...ColumnField[]]);
 

@@ -6,31 +6,7 @@
  */
 
 import type { ColumnField } from './batch.js';
-import type { EventType } from './event.js';
-
-/** Types that a trace event may be read as. */
-export const PROBE_TYPES = [
-  'bus_notify',
-  'chain_call',
-  'chain_return',
-  'callback_call',
-  'callback_return',
-  'notifier_run',
-  'chain_register',
-  'chain_unregister',
-  'function_call',
-  'function_return',
-  'add_device_to_group',
-  'remove_device_from_group',
-  'attach_device_to_domain',
-  'detach_device_from_domain',
-  'map',
-  'unmap',
-  'io_page_fault',
-  'pci_hp_event',
-  'mark',
-] as const satisfies readonly EventType[];
-export type ProbeType = (typeof PROBE_TYPES)[number];
+import type { ProbeType } from './event.js';
 
 export interface Probe {
   readonly type: ProbeType;

@@ -14,21 +14,11 @@
 
 import { createMachine } from 'xstate';
 import type { AnyStateMachine } from 'xstate';
+import { BUS_ACTIONS } from '../events/actions.js';
 import type { KernelProfile } from './profiles/profile.js';
 
 /** What a device machine hears: BUS_NOTIFY_* and the entry of device_add. */
-export const DEVICE_EVENTS = [
-  'ADD_DEVICE',
-  'DEL_DEVICE',
-  'REMOVED_DEVICE',
-  'BIND_DRIVER',
-  'BOUND_DRIVER',
-  'UNBIND_DRIVER',
-  'UNBOUND_DRIVER',
-  'DRIVER_NOT_BOUND',
-  'device_add',
-  'lost',
-] as const;
+export const DEVICE_EVENTS = [...BUS_ACTIONS, 'device_add', 'lost'] as const;
 export type DeviceEvent = (typeof DEVICE_EVENTS)[number];
 
 type Alive = 'idle' | 'binding' | 'bound' | 'unbinding';

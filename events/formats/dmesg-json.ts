@@ -13,7 +13,7 @@
 import { Buffer } from 'node:buffer';
 import type { EventBatch } from '../batch.js';
 import type { NewEvent } from '../event.js';
-import { levelNumber, messageLoss, nanoseconds, printkEvent } from '../printk-facts.js';
+import { levelNumber, lossEvent, messageLoss, nanoseconds, printkEvent } from '../printk-facts.js';
 import { clip, decode, LONGEST_LINE, ROWS_PER_LINE } from '../reader.js';
 import type { Format, FormatReader, ReaderOptions } from '../reader.js';
 
@@ -216,17 +216,7 @@ class DmesgJsonReader implements FormatReader {
     const message = (cut < 0 ? msg : msg.slice(0, cut)).trimEnd();
     const loss = messageLoss(message);
     if (loss !== undefined) {
-      this.append(
-        {
-          type: 'lost',
-          time,
-          line,
-          ...(loss.count === undefined ? {} : { count: loss.count }),
-          ...(Number.isNaN(this.lastTime) ? {} : { since: this.lastTime }),
-          text: clip(message),
-        },
-        batch,
-      );
+      this.append(lossEvent(loss, { line, time, since: this.lastTime, text: message }), batch);
       return;
     }
     if (!Number.isNaN(time)) this.lastTime = time;

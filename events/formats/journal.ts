@@ -11,6 +11,7 @@ import type { EventBatch } from '../batch.js';
 import {
   LONGEST_MESSAGE,
   levelNumber,
+  lossEvent,
   messageLoss,
   namedDevice,
   nanoseconds,
@@ -91,17 +92,7 @@ class JournalReader extends TextReader {
     const line = this.lineNumber;
     const loss = messageLoss(text);
     if (loss !== undefined) {
-      this.append(
-        {
-          type: 'lost',
-          time,
-          line,
-          ...(loss.count === undefined ? {} : { count: loss.count }),
-          ...(Number.isNaN(this.lastTime) ? {} : { since: this.lastTime }),
-          text: clip(text),
-        },
-        batch,
-      );
+      this.append(lossEvent(loss, { line, time, since: this.lastTime, text: text }), batch);
       return;
     }
     if (transport !== 'kernel') {

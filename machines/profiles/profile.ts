@@ -3,6 +3,9 @@ import type { ActionNumbering, BusAction } from '../../events/actions.js';
 /** Kernel version as [major, minor]. */
 export type Version = readonly [number, number];
 
+/** The four heads of kernel/notifier.c (B.1.4). */
+export type NotifierKind = 'blocking' | 'atomic' | 'raw' | 'srcu';
+
 /**
  * What one generation of kernels does differently. Everything that a rule must know about a
  * version is a field here, so that no rule compares version numbers. Source: C, B.2–B.4.
@@ -41,4 +44,13 @@ export interface KernelProfile {
   readonly bindUevents: boolean;
   /** The core attaches a blocking domain while a group is owned (v5.19). */
   readonly blockingDomain: boolean;
+  /**
+   * A block registered a second time on its chain: linked again, which corrupts the chain (K05);
+   * ignored with a WARN and 0 (v5.5); refused with a WARN and -EEXIST (v5.17).
+   */
+  readonly duplicateRegistration: 'corrupts' | 'ignored' | 'refused';
+  /** The kinds that have *_notifier_chain_register_unique_prio. */
+  readonly uniquePriority: readonly NotifierKind[];
+  /** The kinds that have *_notifier_call_chain_robust (v5.10, K06). */
+  readonly robustCall: readonly NotifierKind[];
 }

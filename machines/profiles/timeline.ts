@@ -27,6 +27,9 @@ const V3_6: Facts = {
   pciHpEvent: false,
   bindUevents: false,
   blockingDomain: false,
+  duplicateRegistration: 'corrupts',
+  uniquePriority: [],
+  robustCall: [],
 };
 
 interface Change {
@@ -48,6 +51,11 @@ export const CHANGES: readonly Change[] = [
     facts: { bindUevents: true, notBound: true },
   },
   {
+    since: [5, 5],
+    by: '1a50cb80f219 a second registration of a notifier block warns and does nothing',
+    facts: { duplicateRegistration: 'ignored' },
+  },
+  {
     since: [5, 8],
     by: 'a6a4c7e2c5b8 probe_device/release_device: "Adding to" and "Removing from iommu group"',
     facts: { printsRemoval: true },
@@ -58,14 +66,25 @@ export const CHANGES: readonly Change[] = [
     facts: { deadFlag: true },
   },
   {
+    since: [5, 10],
+    by: '70d932985757 notifier_call_chain_robust',
+    facts: { robustCall: ['blocking', 'raw', 'atomic'] },
+  },
+  {
     since: [5, 17],
-    by: '885e50253bfd + 00eb74ea2c14 DRIVER_NOT_BOUND only after BIND_DRIVER',
-    facts: { notBoundNeedsBind: true },
+    by: '885e50253bfd + 00eb74ea2c14 DRIVER_NOT_BOUND only after BIND_DRIVER; 5abb065dca73 a second registration of a notifier block is -EEXIST',
+    facts: { notBoundNeedsBind: true, duplicateRegistration: 'refused' },
   },
   {
     since: [5, 19],
     by: '1ea2a07a532b and series: DMA ownership replaces the group notifier',
     facts: { groupNotifier: false, dmaOwnership: true, blockingDomain: true },
+  },
+  {
+    // The earliest tree read that answers so; the commits are older.
+    since: [6, 1],
+    by: 'register_unique_prio of blocking and atomic chains; no robust call of atomic ones',
+    facts: { uniquePriority: ['blocking', 'atomic'], robustCall: ['blocking', 'raw'] },
   },
   {
     since: [6, 3],

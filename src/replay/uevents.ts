@@ -2,6 +2,7 @@
  * Uevents: INV-46, and driver and presence of a device where no trace shows them. Source: B.2.
  */
 
+import { BUS_ACTIONS } from '../../events/actions.js';
 import { UEVENT_EVENTS } from '../../machines/uevents.js';
 import type { Context } from './context.js';
 import { UEVENT_AFTER } from './notifications.js';
@@ -98,7 +99,7 @@ export class UeventTracker {
       settle: () =>
         ctx.verdicts.violate({
           rule: 'INV-46',
-          message: `${device.name}: uevent "${UEVENT_AFTER[kind].uevent}" came before the bus notification ${ACTION_NAMES[action]}`,
+          message: `${device.name}: uevent "${UEVENT_AFTER[kind].uevent}" came before the bus notification ${BUS_ACTIONS[action]}`,
           at,
           event,
           related: related.seq < 0 ? [] : [related],
@@ -180,14 +181,3 @@ export class UeventTracker {
 
 /** A message may stand in the log this much before the uevent of the same device. ns. */
 const PRINTED_AHEAD = 1e9;
-
-const ACTION_NAMES = [
-  'ADD_DEVICE',
-  'DEL_DEVICE',
-  'REMOVED_DEVICE',
-  'BIND_DRIVER',
-  'BOUND_DRIVER',
-  'UNBIND_DRIVER',
-  'UNBOUND_DRIVER',
-  'DRIVER_NOT_BOUND',
-];

@@ -3,11 +3,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { EventBatch } from '../../events/batch.js';
 import type { Uevent } from '../../events/event.js';
 import { udevadm } from '../../events/formats/udevadm.js';
-import { BUILT_IN_PROBES } from '../../events/probes.js';
 import { MOST_GAPS, MOST_OUTSTANDING, UeventPairs } from '../../events/uevent-pairs.js';
+import { readEvents } from './read-events.js';
 
 const TRACES = new URL('../../../shared/traces/', import.meta.url);
 
@@ -159,19 +158,8 @@ describe('UeventPairs', () => {
       const file = new URL(`${kernel}/stress-mixed/udevadm-monitor.txt.gz`, TRACES);
       if (!existsSync(file)) return;
       const bytes = gunzipSync(readFileSync(file));
-      const batch = new EventBatch([{ format: 'udevadm', file: 'x' }]);
-      const reader = udevadm.open({ probes: BUILT_IN_PROBES, source: 0, keepText: true });
       const pairs = new UeventPairs();
-      const take = (): void => {
-        for (let i = 0; i < batch.length; i++) pairs.add(batch.event(i) as Uevent);
-        batch.clear();
-      };
-      for (let at = 0; at < bytes.length;) {
-        at = reader.read(bytes, at, bytes.length, batch);
-        take();
-      }
-      reader.finish(batch);
-      take();
+      for (const event of readEvents(udevadm, bytes)) pairs.add(event as Uevent);
       const found = pairs.summary();
       const heads = Buffer.from(bytes).toString('latin1').split('\n');
       expect(found.pairs + found.kernelOnly).toBe(

@@ -64,6 +64,11 @@ describe('facts at the version that changed them', () => {
     ['notifierTracepoints', 'v6.3', 'v6.4', false, true],
     ['addBeforeAttach', 'v6.4', 'v6.5', false, true],
     ['pciHpEvent', 'v6.19', 'v7.0', false, true],
+    ['duplicateRegistration', 'v5.4', 'v5.5', 'corrupts', 'ignored'],
+    ['duplicateRegistration', 'v5.16', 'v5.17', 'ignored', 'refused'],
+    ['uniquePriority', 'v5.19', 'v6.1', [], ['blocking', 'atomic']],
+    ['robustCall', 'v5.9', 'v5.10', [], ['blocking', 'raw', 'atomic']],
+    ['robustCall', 'v5.19', 'v6.1', ['blocking', 'raw', 'atomic'], ['blocking', 'raw']],
   ])('%s between %s and %s', (fact, before, since, was, is) => {
     expect([profile(before)[fact], profile(since)[fact]]).toEqual([was, is]);
   });
@@ -81,7 +86,7 @@ describe('facts at the version that changed them', () => {
         JSON.stringify({ ...profileForVersion(v), name: '', version: [] });
       if (facts(versions[n]) !== facts(versions[n - 1])) changed.push(versions[n].join('.'));
     }
-    expect(changed).toEqual('3.18 4.14 5.8 5.9 5.17 5.19 6.3 6.4 6.5 7.0'.split(' '));
+    expect(changed).toEqual('3.18 4.14 5.5 5.8 5.9 5.10 5.17 5.19 6.1 6.3 6.4 6.5 7.0'.split(' '));
   });
 
   it('are told in order, each with its commit or its name', () => {

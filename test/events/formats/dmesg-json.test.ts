@@ -4,25 +4,10 @@ import { EventBatch } from '../../../events/batch.js';
 import type { HotplugEvent } from '../../../events/event.js';
 import { dmesgJson } from '../../../events/formats/dmesg-json.js';
 import { BUILT_IN_PROBES } from '../../../events/probes.js';
+import { readEvents } from '../read-events.js';
 
-/** Reads `text`; `cut` offsets line feeds at which the input is handed over in pieces. */
-function read(text: string, capacity = 64, whole = true): HotplugEvent[] {
-  const bytes = Buffer.from(text.endsWith('\n') ? text : `${text}\n`);
-  const batch = new EventBatch([{ format: 'dmesg-json', file: 'x' }], capacity);
-  const reader = dmesgJson.open({ probes: BUILT_IN_PROBES, source: 0, keepText: true });
-  const events: HotplugEvent[] = [];
-  const drain = (): void => {
-    for (let i = 0; i < batch.length; i++) events.push(batch.event(i));
-    batch.clear();
-  };
-  for (let at = 0; at < bytes.length; drain()) {
-    const end = whole ? bytes.length : bytes.indexOf(10, at) + 1;
-    at = reader.read(bytes, at, end, batch);
-  }
-  reader.finish(batch);
-  drain();
-  return events;
-}
+const read = (text: string, capacity = 64, whole = true) =>
+  readEvents(dmesgJson, text, { capacity, lineByLine: !whole });
 
 const ADD = 'pci 0000:01:00.0: Adding to iommu group 7';
 /** As util-linux 2.38 prints it. */

@@ -4,25 +4,12 @@ import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { EventBatch } from '../../../events/batch.js';
-import type { HotplugEvent, Lost, Printk } from '../../../events/event.js';
+import type { Lost, Printk } from '../../../events/event.js';
 import { dmesg } from '../../../events/formats/dmesg.js';
 import { BUILT_IN_PROBES } from '../../../events/probes.js';
+import { readEvents } from '../read-events.js';
 
-/** Reads `text` with a batch small enough to fill up on the way. */
-function read(text: string, capacity = 64): HotplugEvent[] {
-  const bytes = Buffer.from(text.endsWith('\n') ? text : `${text}\n`);
-  const batch = new EventBatch([{ format: 'dmesg', file: 'x' }], capacity);
-  const reader = dmesg.open({ probes: BUILT_IN_PROBES, source: 0, keepText: true });
-  const events: HotplugEvent[] = [];
-  const drain = (): void => {
-    for (let i = 0; i < batch.length; i++) events.push(batch.event(i));
-    batch.clear();
-  };
-  for (let at = 0; at < bytes.length; drain()) at = reader.read(bytes, at, bytes.length, batch);
-  reader.finish(batch);
-  drain();
-  return events;
-}
+const read = (text: string, capacity = 64) => readEvents(dmesg, text, { capacity });
 
 const pci = (text: string): string => `pci 0000:01:00.0: ${text}`;
 const ADD = pci('Adding to iommu group 7');

@@ -2,30 +2,15 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { COLUMN_FIELDS, EventBatch } from '../../../events/batch.js';
+import { COLUMN_FIELDS } from '../../../events/batch.js';
 import type { HotplugEvent } from '../../../events/event.js';
 import { ftrace, traceCmd } from '../../../events/formats/ftrace.js';
 import { BUILT_IN_PROBES } from '../../../events/probes.js';
 import type { Format } from '../../../events/reader.js';
+import { readEvents } from '../read-events.js';
 
-function readBytes(
-  format: Format,
-  bytes: Uint8Array,
-  capacity = 64,
-  keepText = true,
-): HotplugEvent[] {
-  const batch = new EventBatch([{ format: format.name, file: 'x' }], capacity);
-  const reader = format.open({ probes: BUILT_IN_PROBES, source: 0, keepText });
-  const events: HotplugEvent[] = [];
-  const drain = (): void => {
-    for (let i = 0; i < batch.length; i++) events.push(batch.event(i));
-    batch.clear();
-  };
-  for (let at = 0; at < bytes.length; drain()) at = reader.read(bytes, at, bytes.length, batch);
-  reader.finish(batch);
-  drain();
-  return events;
-}
+const readBytes = (format: Format, bytes: Uint8Array, capacity = 64, keepText = true) =>
+  readEvents(format, bytes, { capacity, keepText });
 
 function read(text: string, format: Format = ftrace): HotplugEvent[] {
   return readBytes(format, Buffer.from(text.endsWith('\n') ? text : `${text}\n`));

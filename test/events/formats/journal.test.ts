@@ -1,24 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { EventBatch } from '../../../events/batch.js';
-import type { HotplugEvent } from '../../../events/event.js';
 import { journal } from '../../../events/formats/journal.js';
-import { BUILT_IN_PROBES } from '../../../events/probes.js';
+import { readEvents } from '../read-events.js';
 
-function read(text: string, keepText = true): HotplugEvent[] {
-  const bytes = Buffer.from(text.endsWith('\n') ? text : `${text}\n`);
-  const batch = new EventBatch([{ format: 'journal', file: 'x' }], 16);
-  const reader = journal.open({ probes: BUILT_IN_PROBES, source: 0, keepText });
-  const events: HotplugEvent[] = [];
-  const drain = (): void => {
-    for (let i = 0; i < batch.length; i++) events.push(batch.event(i));
-    batch.clear();
-  };
-  for (let at = 0; at < bytes.length; drain()) at = reader.read(bytes, at, bytes.length, batch);
-  reader.finish(batch);
-  drain();
-  return events;
-}
+const read = (text: string, keepText = true) =>
+  readEvents(journal, text, { capacity: 16, keepText });
 
 const ADD = 'pci 0000:01:00.0: Adding to iommu group 7';
 const KERNEL = {

@@ -1,34 +1,21 @@
 import { existsSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { EventBatch } from '../../../events/batch.js';
 import type { HotplugEvent } from '../../../events/event.js';
 import { ftrace } from '../../../events/formats/ftrace.js';
 import { perfScript } from '../../../events/formats/perf-script.js';
-import { BUILT_IN_PROBES } from '../../../events/probes.js';
 import type { Format } from '../../../events/reader.js';
+import { readEvents } from '../read-events.js';
 
 // No perf script line of these events is published: the samples follow the format strings of
 // tools/perf/builtin-script.c.
 
-function readBytes(
+const readBytes = (
   bytes: Uint8Array,
   capacity = 64,
   keepText = true,
   format: Format = perfScript,
-): HotplugEvent[] {
-  const batch = new EventBatch([{ format: format.name, file: 'x' }], capacity);
-  const reader = format.open({ probes: BUILT_IN_PROBES, source: 0, keepText });
-  const events: HotplugEvent[] = [];
-  const drain = (): void => {
-    for (let i = 0; i < batch.length; i++) events.push(batch.event(i));
-    batch.clear();
-  };
-  for (let at = 0; at < bytes.length; drain()) at = reader.read(bytes, at, bytes.length, batch);
-  reader.finish(batch);
-  drain();
-  return events;
-}
+) => readEvents(format, bytes, { capacity, keepText });
 
 function read(text: string): HotplugEvent[] {
   return readBytes(Buffer.from(text.endsWith('\n') ? text : `${text}\n`));

@@ -1,31 +1,14 @@
-import { Buffer } from 'node:buffer';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { EventBatch } from '../../../events/batch.js';
 import type { HotplugEvent, SysfsDevice, SysfsGroup } from '../../../events/event.js';
 import { sysfsSnapshot } from '../../../events/formats/sysfs-snapshot.js';
-import { BUILT_IN_PROBES } from '../../../events/probes.js';
+import { readEvents } from '../read-events.js';
 
 const TRACES = new URL('../../../../shared/traces/', import.meta.url);
 
-function read(text: string, capacity = 64): HotplugEvent[] {
-  const batch = new EventBatch([{ format: 'sysfs-snapshot', file: 'x' }], capacity);
-  const reader = sysfsSnapshot.open({ probes: BUILT_IN_PROBES, source: 0, keepText: true });
-  const bytes = Buffer.from(text.endsWith('\n') ? text : `${text}\n`);
-  const events: HotplugEvent[] = [];
-  const take = (): void => {
-    for (let i = 0; i < batch.length; i++) events.push(batch.event(i));
-    batch.clear();
-  };
-  for (let at = 0; at < bytes.length;) {
-    at = reader.read(bytes, at, bytes.length, batch);
-    take();
-  }
-  reader.finish(batch);
-  take();
-  return events;
-}
+const read = (text: string, capacity?: number) =>
+  readEvents(sysfsSnapshot, text, capacity === undefined ? {} : { capacity });
 
 const SAMPLE = [
   '# uname: Linux lab 6.12.107 #1 SMP x86_64 GNU/Linux',

@@ -7,26 +7,11 @@ import { EventBatch } from '../../../events/batch.js';
 import type { HotplugEvent, Uevent } from '../../../events/event.js';
 import { LONGEST_VALUE, MOST_PROPERTIES, udevadm } from '../../../events/formats/udevadm.js';
 import { BUILT_IN_PROBES } from '../../../events/probes.js';
+import { readEvents } from '../read-events.js';
 
 const TRACES = new URL('../../../../shared/traces/', import.meta.url);
 
-function read(text: string, capacity = 64): HotplugEvent[] {
-  const batch = new EventBatch([{ format: 'udevadm', file: 'x' }], capacity);
-  const reader = udevadm.open({ probes: BUILT_IN_PROBES, source: 0, keepText: true });
-  const bytes = Buffer.from(text.endsWith('\n') ? text : `${text}\n`);
-  const events: HotplugEvent[] = [];
-  const take = (): void => {
-    for (let i = 0; i < batch.length; i++) events.push(batch.event(i));
-    batch.clear();
-  };
-  for (let at = 0; at < bytes.length;) {
-    at = reader.read(bytes, at, bytes.length, batch);
-    take();
-  }
-  reader.finish(batch);
-  take();
-  return events;
-}
+const read = (text: string, capacity = 64) => readEvents(udevadm, text, { capacity });
 
 const uevents = (events: readonly HotplugEvent[]): Uevent[] =>
   events.filter((e): e is Uevent => e.type === 'uevent');
