@@ -21,6 +21,27 @@ export type { StateDifference } from './replay/state-diff.js';
 export { outcome } from './report/replay-text.js';
 export { between, onlyDevice } from './bus/bus-notifications.js';
 export type { HotplugNotification } from './bus/bus-notifications.js';
+export { NotifierChain } from './bus/notifier-chain.js';
+export type { NotifierChainOptions } from './bus/notifier-chain.js';
+export type { Delivery, Returned } from './bus/chain-call.js';
+export type { NotifierBlock, NotifierReturn } from './bus/notifier-block.js';
+export type { WriteResult } from './bus/write-result.js';
+export { DeadlockError } from './bus/deadlock-error.js';
+export type { WaitStep } from './bus/deadlock-error.js';
+export {
+  EndlessWalkError,
+  SleepingCallbackError,
+  UnsupportedByKernelError,
+} from './bus/notifier-errors.js';
+export {
+  NOTIFY_BAD,
+  NOTIFY_DONE,
+  NOTIFY_OK,
+  NOTIFY_STOP,
+  NOTIFY_STOP_MASK,
+  notifierFromErrno,
+  notifierToErrno,
+} from './bus/notify-return.js';
 export { BUS_ACTIONS, GROUP_ACTIONS } from '../events/actions.js';
 export type { BusAction, GroupAction } from '../events/actions.js';
 export type * from '../events/event.js';

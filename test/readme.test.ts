@@ -9,7 +9,7 @@ import { build, hotrace, ROOT } from './src/cli/command.js';
 
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
 const blocks = (language: string) =>
-  [...README.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms'))].map((m) => m[1]);
+  [...README.matchAll(/^```(\w*)\n(.*?)^```/gms)].filter((m) => m[1] === language).map((m) => m[2]);
 
 /** enum bus_notifier_event since v6.3 (include/linux/device/bus.h). */
 const ACTIONS = [
@@ -41,19 +41,30 @@ describe('commands', () => {
 describe('the library', () => {
   // Inside the package, so that it finds it under its own name, by its `exports`.
   const folder = join(ROOT, 'dist', 'readme');
-  const [program] = blocks('ts');
+  const [listener, chain] = blocks('ts');
 
   beforeAll(() => {
     mkdirSync(folder, { recursive: true });
-    writeFileSync(join(folder, 'listener.ts'), program);
+    writeFileSync(join(folder, 'listener.ts'), listener);
+    writeFileSync(join(folder, 'chain.ts'), chain);
     return () => rmSync(folder, { recursive: true });
   });
 
-  test('the example compiles under strict rules', () => {
+  function run(program: string): string {
+    const { stdout, stderr } = spawnSync(process.execPath, [join(folder, program)], {
+      cwd: ROOT,
+      encoding: 'utf8',
+    });
+    expect(stderr).toBe('');
+    return stdout;
+  }
+
+  test('the examples compile under strict rules', () => {
     const flags = ['--strict', '--module', 'nodenext', '--target', 'es2022', '--types', 'node'];
+    const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
     const { status, stdout } = spawnSync(
       process.execPath,
-      [join(ROOT, 'node_modules/typescript/bin/tsc'), '--ignoreConfig', ...flags, 'listener.ts'],
+      [tsc, '--ignoreConfig', ...flags, 'listener.ts', 'chain.ts'],
       { cwd: folder, encoding: 'utf8' },
     );
     expect(stdout).toBe('');
@@ -61,12 +72,7 @@ describe('the library', () => {
   });
 
   test('the listener hears the recorded notifications in their order', () => {
-    const { stdout, stderr } = spawnSync(process.execPath, [join(folder, 'listener.js')], {
-      cwd: ROOT,
-      encoding: 'utf8',
-    });
-    expect(stderr).toBe('');
-    const lines = stdout.trimEnd().split('\n');
+    const lines = run('listener.js').trimEnd().split('\n');
     expect(lines.pop()).toBe('virtio-pci false');
     const trace = gunzipSync(
       readFileSync(join(ROOT, 'events/samples/vfio-nonviable/trace.txt.gz')),
@@ -76,5 +82,9 @@ describe('the library', () => {
       .matchAll(/ (\d+\.\d+): bus_notify: .*dev="0000:04:00\.0" .*value=(\d+)/g);
     expect(lines).toEqual([...recorded].map(([, time, value]) => `${time} ${ACTIONS[+value]}`));
     expect(lines.length).toBeGreaterThan(10);
+  });
+
+  test('the chain says who waits for whom', () => {
+    expect(blocks('')).toContain(run('chain.js'));
   });
 });

@@ -1,0 +1,41 @@
+import type { NotifierKind } from '../../machines/profiles/profile.js';
+
+/** A callback of an atomic or raw chain returned something that has to be waited for. */
+export class SleepingCallbackError extends Error {
+  override readonly name = 'SleepingCallbackError';
+  constructor(
+    readonly kind: NotifierKind,
+    readonly chain: string,
+    readonly block: string,
+  ) {
+    super(
+      `callback "${block}" of the ${kind} chain "${chain}" returned something asynchronous: ` +
+        'only callbacks of blocking and srcu chains may sleep',
+    );
+  }
+}
+
+/** The kernel would go round the same blocks for ever: K05. */
+export class EndlessWalkError extends Error {
+  override readonly name = 'EndlessWalkError';
+  constructor(
+    readonly chain: string,
+    /** Names of the blocks, each the next of the one before it, the first of the last. */
+    readonly cycle: readonly string[],
+  ) {
+    super(`the chain "${chain}" has no end: ${[...cycle, cycle[0]].join(' -> ')}`);
+  }
+}
+
+/** The generation has no such function for this kind of chain. */
+export class UnsupportedByKernelError extends Error {
+  override readonly name = 'UnsupportedByKernelError';
+  constructor(
+    /** The function's name in the kernel. */
+    readonly symbol: string,
+    /** The profile's name: v5.10. */
+    readonly kernel: string,
+  ) {
+    super(`${kernel} has no ${symbol}`);
+  }
+}
