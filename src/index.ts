@@ -21,10 +21,24 @@ export type { StateDifference } from './replay/state-diff.js';
 export { outcome } from './report/replay-text.js';
 export { between, onlyDevice } from './bus/bus-notifications.js';
 export type { HotplugNotification } from './bus/bus-notifications.js';
+export { BUS_ACTIONS, GROUP_ACTIONS } from '../events/actions.js';
+export type { BusAction, GroupAction } from '../events/actions.js';
+export type * from '../events/event.js';
+export { InputError } from '../events/input-error.js';
+export { hotraceLog, LogWriter, readLog, readLogHeader } from '../events/log.js';
+export type { LogHeader } from '../events/log.js';
+export { BUILT_IN_PROBES } from '../events/probes.js';
+export { readProbeTable } from '../events/probe-file.js';
+export type { Probe, ProbeTable } from '../events/probes.js';
+export { openInput } from '../events/open.js';
+export { RULES, ruleById } from '../machines/rules.js';
+export type { Rule } from '../machines/rules.js';
+export type { KernelProfile } from '../machines/profiles/profile.js';
+export { PROFILES, profileByName } from '../machines/profiles/timeline.js';
 export { NotifierChain } from './bus/notifier-chain.js';
 export type { NotifierChainOptions } from './bus/notifier-chain.js';
-export type { Delivery, Returned } from './bus/chain-call.js';
 export type { NotifierBlock, NotifierReturn } from './bus/notifier-block.js';
+export type { Delivery, Returned } from './bus/chain-call.js';
 export type { WriteResult } from './bus/write-result.js';
 export { DeadlockError } from './bus/deadlock-error.js';
 export type { WaitStep } from './bus/deadlock-error.js';
@@ -41,18 +55,7 @@ export {
   NOTIFY_STOP_MASK,
   notifierFromErrno,
   notifierToErrno,
+  stops,
 } from './bus/notify-return.js';
-export { BUS_ACTIONS, GROUP_ACTIONS } from '../events/actions.js';
-export type { BusAction, GroupAction } from '../events/actions.js';
-export type * from '../events/event.js';
-export { InputError } from '../events/input-error.js';
-export { hotraceLog, LogWriter, readLog, readLogHeader } from '../events/log.js';
-export type { LogHeader } from '../events/log.js';
-export { BUILT_IN_PROBES } from '../events/probes.js';
-export { readProbeTable } from '../events/probe-file.js';
-export type { Probe, ProbeTable } from '../events/probes.js';
-export { openInput } from '../events/open.js';
-export { RULES, ruleById } from '../machines/rules.js';
-export type { Rule } from '../machines/rules.js';
-export type { KernelProfile } from '../machines/profiles/profile.js';
-export { PROFILES, profileByName } from '../machines/profiles/timeline.js';
+export { scheduleWork } from './bus/schedule-work.js';
+export type { NotifierKind } from '../machines/profiles/profile.js';

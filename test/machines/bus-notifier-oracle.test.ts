@@ -40,7 +40,7 @@ interface Run {
 }
 
 const SHARED = new URL('../../../shared/oracle/', import.meta.url);
-const FIXTURES = new URL('../fixtures/oracle/', import.meta.url);
+const FIXTURES = new URL('../oracle/', import.meta.url);
 
 function runs(file: URL): readonly Run[] {
   const lines = gunzipSync(readFileSync(file)).toString('utf8').trimEnd().split('\n');

@@ -23,8 +23,8 @@ const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const SOURCES = KERNELS.flatMap((kernel) => [
   {
     kernel,
-    source: 'test/fixtures',
-    file: here(`../../fixtures/oracle/${kernel}.jsonl.gz`),
+    source: 'test/oracle',
+    file: here(`../../oracle/${kernel}.jsonl.gz`),
     least: 40,
   },
   {
