@@ -181,7 +181,7 @@ export class ChainCall<Payload, Action> implements Frame, Queuer {
   }
 
   private loop(): void {
-    const { chain, lock, subscriber, payload } = this;
+    const { chain, lock, subscriber, payload, outer } = this;
     let walk = this.walk!;
     try {
       while (!subscriber.closed) {
@@ -203,14 +203,14 @@ export class ChainCall<Payload, Action> implements Frame, Queuer {
           // As inside.run, which costs four times as much. The loop itself is in the outer frame.
           inside.enterWith(this);
           value = invoke(link, this.action, payload);
-          inside.enterWith(this.outer);
+          inside.enterWith(outer);
         }
         if (typeof value === 'number') this.answer(walk, link, order, value);
         else if (!this.settledAtOnce(walk, link, order, value)) return;
       }
       this.release();
     } catch (error) {
-      if (lock !== undefined) inside.enterWith(this.outer);
+      if (lock !== undefined) inside.enterWith(outer);
       this.fail(error);
     }
   }

@@ -249,7 +249,7 @@ class LockedHead<Payload, Action> implements CalledChain<Payload, Action> {
     switch (kind) {
       case 'blocking':
         this.writeLock = new RwSem(`${name}.rwsem`);
-        this.callLock = this.robustLock = this.writeLock.reading;
+        this.callLock = this.robustLock = this.writeLock;
         break;
       case 'atomic':
         // Under RCU the chain could change between up and down: the robust call takes the lock.

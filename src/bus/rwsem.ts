@@ -13,7 +13,8 @@ interface Queued {
   readonly waiter: Queuer;
 }
 
-export class RwSem {
+/** As a CallLock it is taken for reading. */
+export class RwSem implements CallLock {
   /** Who came last mostly leaves first. */
   private readonly readers: Queuer[] = [];
   private writer: Queuer | undefined;
@@ -23,9 +24,9 @@ export class RwSem {
   /** What people read in wait cycles. */
   private readonly names: { readonly read: string; readonly write: string };
 
-  /** For a call that reads, and for one that keeps everybody out. */
-  readonly reading: CallLock;
+  /** For a call that keeps everybody out. */
   readonly writing: CallLock;
+  readonly holds: string;
 
   /** @param exclusive a spinlock: nobody reads, and its name is all there is to say */
   constructor(name: string, exclusive = false) {
@@ -33,7 +34,7 @@ export class RwSem {
       read: `${name} for reading`,
       write: exclusive ? name : `${name} for writing`,
     };
-    this.reading = new Reading(this, this.names.read);
+    this.holds = this.names.read;
     this.writing = new Writing(this, this.names.write);
   }
 
@@ -42,7 +43,7 @@ export class RwSem {
    *
    * @returns true: taken; false: queued, and it is `granted` later
    */
-  downRead(waiter: Queuer): boolean {
+  enter(waiter: Queuer): boolean {
     if (this.writer !== undefined || this.queue.length > 0) {
       this.queue.push({ mode: 'read', waiter });
       return false;
@@ -52,13 +53,13 @@ export class RwSem {
   }
 
   /** up_read. */
-  upRead(waiter: Queuer): void {
+  leave(waiter: Queuer): void {
     const last = this.readers.pop();
     if (last !== waiter) this.readers[this.readers.indexOf(waiter)] = last!;
     if (this.queue.length > 0) this.wake();
   }
 
-  /** down_write; returns as downRead. */
+  /** down_write; returns as `enter`. */
   downWrite(waiter: Queuer): boolean {
     if (this.writer !== undefined || this.readers.length > 0 || this.queue.length > 0) {
       this.queue.push({ mode: 'write', waiter });
@@ -119,18 +120,18 @@ export class RwSem {
   }
 }
 
-class Reading implements CallLock {
+class Writing implements CallLock {
   constructor(
-    protected readonly rwsem: RwSem,
+    private readonly rwsem: RwSem,
     readonly holds: string,
   ) {}
 
   enter(call: Queuer): boolean {
-    return this.rwsem.downRead(call);
+    return this.rwsem.downWrite(call);
   }
 
-  leave(call: Queuer): void {
-    this.rwsem.upRead(call);
+  leave(): void {
+    this.rwsem.upWrite();
   }
 
   cancel(call: Queuer): void {
@@ -139,15 +140,5 @@ class Reading implements CallLock {
 
   waitsFor(call: Queuer): readonly Wait[] {
     return this.rwsem.waitsFor(call);
-  }
-}
-
-class Writing extends Reading {
-  override enter(call: Queuer): boolean {
-    return this.rwsem.downWrite(call);
-  }
-
-  override leave(): void {
-    this.rwsem.upWrite();
   }
 }
