@@ -856,8 +856,9 @@ it('100,000 rounds leave no subscription and no memory behind', () => {
   for (const kind of KINDS) {
     const chain = chainOf(kind);
     let before = 0;
-    for (let n = 0; n < 105_000; n++) {
-      if (n === 5_000) before = used();
+    // The table of a WeakMap grows once, to what lives between two collections: not a leak.
+    for (let n = 0; n < 200_000; n++) {
+      if (n === 100_000) before = used();
       const source = new Subject<number>();
       const waits = SLEEPING.includes(kind) && n % 2 === 0;
       const nb = block('nb', () => (waits ? source : 0));
@@ -868,7 +869,7 @@ it('100,000 rounds leave no subscription and no memory behind', () => {
       if (source.observed) observed++;
       settled(chain.unregister(nb));
     }
-    expect(used() - before).toBeLessThan(4);
+    expect(used() - before).toBeLessThan(2);
   }
   expect(observed).toBe(0);
 });
