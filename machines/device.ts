@@ -50,8 +50,7 @@ export function lifeText(state: string): string {
 }
 
 /** The rules that this automaton can see broken. */
-export const DEVICE_RULES = ['INV-01b', 'INV-07', 'INV-08', 'INV-09', 'B.3'] as const;
-export type DeviceRule = (typeof DEVICE_RULES)[number];
+export type DeviceRule = 'INV-01b' | 'INV-07' | 'INV-08' | 'INV-09' | 'B.3';
 
 interface Step {
   readonly to: DeviceLife;
@@ -73,7 +72,7 @@ const PROVES: Record<
 };
 
 /** The steps of B.3 for one generation: state → event → step. */
-export function deviceSteps(
+function deviceSteps(
   profile: KernelProfile,
 ): Readonly<Record<DeviceLife, Readonly<Record<DeviceEvent, Step>>>> {
   const table = {} as Record<DeviceLife, Record<DeviceEvent, Step>>;

@@ -5,23 +5,12 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { BUS_ACTIONS } from '../events/actions.js';
 import { build, hotrace, ROOT } from './src/cli/command.js';
 
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
 const blocks = (language: string) =>
   [...README.matchAll(/^```(\w*)\n(.*?)^```/gms)].filter((m) => m[1] === language).map((m) => m[2]);
-
-/** enum bus_notifier_event since v6.3 (include/linux/device/bus.h). */
-const ACTIONS = [
-  'ADD_DEVICE',
-  'DEL_DEVICE',
-  'REMOVED_DEVICE',
-  'BIND_DRIVER',
-  'BOUND_DRIVER',
-  'UNBIND_DRIVER',
-  'UNBOUND_DRIVER',
-  'DRIVER_NOT_BOUND',
-];
 
 beforeAll(build);
 
@@ -80,7 +69,7 @@ describe('the library', () => {
     const recorded = trace
       .toString('latin1')
       .matchAll(/ (\d+\.\d+): bus_notify: .*dev="0000:04:00\.0" .*value=(\d+)/g);
-    expect(lines).toEqual([...recorded].map(([, time, value]) => `${time} ${ACTIONS[+value]}`));
+    expect(lines).toEqual([...recorded].map(([, time, value]) => `${time} ${BUS_ACTIONS[+value]}`));
     expect(lines.length).toBeGreaterThan(10);
   });
 

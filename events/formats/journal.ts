@@ -92,7 +92,7 @@ class JournalReader extends TextReader {
     const line = this.lineNumber;
     const loss = messageLoss(text);
     if (loss !== undefined) {
-      this.append(lossEvent(loss, { line, time, since: this.lastTime, text: text }), batch);
+      this.append(lossEvent(loss, { line, time, since: this.lastTime, text }), batch);
       return;
     }
     if (transport !== 'kernel') {

@@ -31,7 +31,7 @@ export interface Viability {
 const MANAGED = new Set(['pci-stub', 'pcieport', 'xen-pciback', 'pciback']);
 
 /** Whether a bound `driver` leaves the group to others: VFIO's own, stubs and bridges. */
-export function leavesDmaAlone(driver: string): boolean {
+function leavesDmaAlone(driver: string): boolean {
   return MANAGED.has(driver) || /vfio/.test(driver);
 }
 

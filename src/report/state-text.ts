@@ -199,7 +199,7 @@ function historyText(
 }
 
 /** "group 20 is not viable at 12.34 s because …". */
-export function viabilityText(viability: Viability, time: number): string {
+function viabilityText(viability: Viability, time: number): string {
   const at = Number.isNaN(time) ? 'at the start' : `at ${seconds(time)} s`;
   const { group, blockers, unknown } = viability;
   if (blockers.length > 0) {
