@@ -6,7 +6,7 @@
  */
 
 import { Buffer } from 'node:buffer';
-import { statSync } from 'node:fs';
+import { accessSync, constants, statSync } from 'node:fs';
 import { open as openFile } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { createGunzip } from 'node:zlib';
@@ -116,6 +116,11 @@ export async function openInput(file: string, options: OpenOptions = {}): Promis
   };
   if (file !== '-' && isDirectory(file)) {
     if (!isSysfsTree(file)) {
+      try {
+        accessSync(file, constants.R_OK | constants.X_OK);
+      } catch (error) {
+        throw cannotOpen(file, error);
+      }
       throw new InputError(
         file,
         undefined,
