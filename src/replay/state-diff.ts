@@ -58,7 +58,8 @@ export function diff(a: ReplayState, b: ReplayState): readonly StateDifference[]
 }
 
 function describe(device: DeviceState): string {
-  const group = typeof device.group === 'number' ? `group ${device.group}` : 'no group';
+  const known = device.group === null ? 'no group' : `group ${device.group}`;
+  const group = device.group === undefined ? 'group not known' : known;
   const driver = device.driver === undefined ? 'driver not known' : (device.driver ?? 'no driver');
   return `${driver}, ${group}`;
 }

@@ -8,6 +8,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { profileByName } from '../../../machines/profiles/timeline.js';
 import { History } from '../../../src/replay/history.js';
 import { Replay } from '../../../src/replay/replay.js';
+import { EMPTY_STATE } from '../../../src/replay/state.js';
+import type { DeviceState } from '../../../src/replay/state.js';
 import { diff } from '../../../src/replay/state-diff.js';
 import { FIXTURES, folder, ROOT, SAMPLE } from '../cli/command.js';
 
@@ -105,4 +107,14 @@ test('before the first event nothing is known; who blocks is asked of a moment',
     viable: false,
     blockers: [{ dev: '0000:04:00.1', driver: 'virtio-pci' }],
   });
+});
+
+test('what is not known of a device that came is not called none', () => {
+  const device = { name: 'a', bus: 'pci', life: 'idle', driver: undefined, group: undefined };
+  const rest = { driverSince: undefined, groupSince: undefined, uncertain: false };
+  const state: DeviceState = { ...device, ...rest, domain: undefined, domainType: undefined };
+  const after = { ...EMPTY_STATE, devices: new Map([['a', state]]) };
+  expect(diff(EMPTY_STATE, after)).toEqual([
+    { what: 'a', before: 'absent', after: 'driver not known, group not known' },
+  ]);
 });
