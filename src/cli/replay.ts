@@ -191,8 +191,9 @@ function incomplete(result: ReplayResult): string[] {
   const wrong = wrongKernel(result);
   if (wrong !== undefined) notes.push(wrong);
   if (nothingRead(result)) {
-    const named = result.inputs.map(({ file, format }) => `${file} as ${format}`).join(', ');
-    const given = result.inputs.some(({ detected }) => !detected);
+    const read = result.inputs.filter(({ format }) => format !== undefined);
+    const named = read.map(({ file, format }) => `${file} as ${format}`).join(', ');
+    const given = read.some(({ detected }) => !detected);
     notes.push(
       `nothing could be read: ${named}; ${
         given ? 'leave out --format, or name another' : '--unparsed shows the lines'
@@ -204,9 +205,10 @@ function incomplete(result: ReplayResult): string[] {
 
 function exitCode(result: ReplayResult, kernelGiven: boolean): ExitCode {
   if (result.kernel.contradictions.length > 0) return EXIT.usage;
-  switch (outcome(result.verdicts)) {
-    case 'violated':
-      return EXIT.violated;
+  const told = outcome(result.verdicts);
+  if (told === 'violated') return EXIT.violated;
+  if (result.inputs.some(({ format }) => format === undefined)) return EXIT.usage;
+  switch (told) {
     case 'inconclusive':
       return kernelGiven && wrongKernel(result) !== undefined ? EXIT.usage : EXIT.inconclusive;
     default:

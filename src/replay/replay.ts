@@ -68,9 +68,10 @@ export interface LogContext {
 
 export interface InputSummary {
   readonly file: string;
-  readonly format: string;
+  /** undefined: it could not be opened. */
+  readonly format: string | undefined;
   readonly detected: boolean;
-  /** Why the input ended early, if it did. */
+  /** Why the input could not be opened or ended early, if so. */
   readonly problem: string | undefined;
 }
 
@@ -119,8 +120,8 @@ export class Replay {
   constructor(private readonly options: ReplayOptions) {}
 
   /**
-   * Reads and folds all inputs. Throws InputError when an input cannot be opened at all; an input
-   * that breaks off is reported in its summary instead.
+   * Reads and folds all inputs. One that cannot be opened or breaks off is reported in its summary;
+   * throws InputError when none can be opened, or a snapshot cannot, and for two copies of a trace.
    */
   async run(): Promise<ReplayResult> {
     const { options } = this;
@@ -138,12 +139,16 @@ export class Replay {
     const after =
       options.sysfsAfter === undefined ? undefined : await openSnapshot(options.sysfsAfter);
     const inputs: Input[] = [];
-    try {
-      for (const file of options.files) inputs.push(await open(file, options.format));
-    } catch (error) {
-      for (const input of inputs) await input.close();
-      throw error;
+    const unopened: InputError[] = [];
+    for (const file of options.files) {
+      try {
+        inputs.push(await open(file, options.format));
+      } catch (error) {
+        if (!(error instanceof InputError)) throw error;
+        unopened.push(error);
+      }
     }
+    if (inputs.length === 0 && unopened.length > 0) throw unopened[0];
 
     const report = { aligned: true };
     const mode = { reuse: false };
@@ -239,12 +244,20 @@ export class Replay {
     }
 
     return {
-      inputs: inputs.map((input) => ({
-        file: input.file,
-        format: input.format,
-        detected: input.detected,
-        problem: input.problem?.message,
-      })),
+      inputs: [
+        ...inputs.map(({ file, format, detected, problem }) => ({
+          file,
+          format,
+          detected,
+          problem: problem?.message,
+        })),
+        ...unopened.map(({ file, message }) => ({
+          file,
+          format: undefined,
+          detected: false,
+          problem: message,
+        })),
+      ],
       kernel: choice,
       events: seq - startingEvents,
       byType: Object.fromEntries(

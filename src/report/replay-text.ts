@@ -66,11 +66,9 @@ function label(
 
 function summary(result: ReplayResult, out: string[], c: Colours): void {
   for (const input of result.inputs) {
-    label(
-      out,
-      'input',
-      `${printable(input.file)} (${input.format}${input.detected ? '' : ', as told'})`,
-    );
+    const { format, detected } = input;
+    const how = format === undefined ? 'not read' : `${format}${detected ? '' : ', as told'}`;
+    label(out, 'input', `${printable(input.file)} (${how})`);
     if (input.problem !== undefined)
       label(out, '  broken', printable(withoutFile(input.problem, input.file)), c.red);
   }

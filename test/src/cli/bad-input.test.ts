@@ -167,9 +167,44 @@ describe('files that cannot be read', () => {
     await expectRefused([TRACE], { sysfsBefore: file('empty.txt', '') }, /is empty/);
   });
 
-  test('what comes after a bad file is not lost in a stack trace either', async () => {
-    await expectRefused([TRACE, 'no/such.txt'], {}, 'hotrace: no/such.txt: there is no such file');
+  test.each([
+    ['missing', () => 'no/such.txt', 'there is no such file'],
+    ['empty', () => file('empty.txt', ''), 'is empty'],
+    ['junk', () => file('junk.bin', Buffer.alloc(3000, 0xa7)), /not a format that hotrace reads/],
+  ])('one of several is %s: the others are replayed', async (_, bad, why) => {
+    const path = bad();
+    for (const files of [
+      [TRACE, path],
+      [path, TRACE],
+    ]) {
+      const ran = await replayed(files);
+      expect(ran.code).toBe(2);
+      expectMessage(ran, why);
+      expect(flat(ran.err)).toContain(`hotrace: ${path}: `);
+      const alone = await replayed([TRACE]);
+      expect(flat(ran.out)).toContain(`${path} (not read) broken `);
+      expect(ran.out.slice(ran.out.indexOf('kernel '))).toBe(
+        alone.out.slice(alone.out.indexOf('kernel ')),
+      );
+      const { out } = await replayed(files, { json: true });
+      const { inputs } = JSON.parse(out) as { inputs: readonly { readonly format?: string }[] };
+      expect(inputs.map(({ format }) => format)).toEqual(['ftrace', undefined]);
+    }
   });
+
+  test('a violation is told by the exit code also where another file is missing', async () => {
+    const broken = text(TRACE).replaceAll('value=3', 'value=4');
+    const ran = await replayed([file('broken.txt', broken), 'no/such.txt']);
+    expect(ran.code).toBe(1);
+    expectMessage(ran, 'hotrace: no/such.txt: there is no such file');
+  });
+
+  test('several, and none can be opened', () =>
+    expectRefused(
+      ['no/such.txt', file('empty.txt', '')],
+      {},
+      'no/such.txt: there is no such file',
+    ));
 });
 
 describe('inputs that break off', () => {
