@@ -30,11 +30,12 @@ describe('commands', () => {
 describe('the library', () => {
   // Inside the package, so that it finds it under its own name, by its `exports`.
   const folder = join(ROOT, 'dist', 'readme');
-  const [listener, chain] = blocks('ts');
+  const [listener, bus, chain] = blocks('ts');
 
   beforeAll(() => {
     mkdirSync(folder, { recursive: true });
     writeFileSync(join(folder, 'listener.ts'), listener);
+    writeFileSync(join(folder, 'bus.ts'), bus);
     writeFileSync(join(folder, 'chain.ts'), chain);
     return () => rmSync(folder, { recursive: true });
   });
@@ -53,7 +54,7 @@ describe('the library', () => {
     const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
     const { status, stdout } = spawnSync(
       process.execPath,
-      [tsc, '--ignoreConfig', ...flags, 'listener.ts', 'chain.ts'],
+      [tsc, '--ignoreConfig', ...flags, 'listener.ts', 'bus.ts', 'chain.ts'],
       { cwd: folder, encoding: 'utf8' },
     );
     expect(stdout).toBe('');
@@ -71,6 +72,10 @@ describe('the library', () => {
       .matchAll(/ (\d+\.\d+): bus_notify: .*dev="0000:04:00\.0" .*value=(\d+)/g);
     expect(lines).toEqual([...recorded].map(([, time, value]) => `${time} ${BUS_ACTIONS[+value]}`));
     expect(lines.length).toBeGreaterThan(10);
+  });
+
+  test('the bus tells its groups what drivers do', () => {
+    expect(run('bus.js')).toBe('0000:01:00.0 true\n');
   });
 
   test('the chain says who waits for whom', () => {

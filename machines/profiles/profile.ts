@@ -24,6 +24,10 @@ export interface KernelProfile {
   readonly notBoundNeedsBind: boolean;
   /** No probe starts on a device whose device_del has begun (v5.1, whole from v5.9: K08, K09). */
   readonly deadFlag: boolean;
+  /** No driver probes a device before device_add has notified ADD_DEVICE (v7.1, K10, B.5). */
+  readonly readyFlag: boolean;
+  /** A failing add_device is the IOMMU listener's raw return and stops the chain (D-A1-8). */
+  readonly addErrnoStops: boolean;
   /** The group has a notifier chain of its own (v3.6 – v5.18). */
   readonly groupNotifier: boolean;
   /** Bus action at which the IOMMU core takes the device out of its group (K02). */

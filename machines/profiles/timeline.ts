@@ -17,6 +17,8 @@ const V3_6: Facts = {
   notBound: false,
   notBoundNeedsBind: false,
   deadFlag: false,
+  readyFlag: false,
+  addErrnoStops: true,
   groupNotifier: true,
   groupLeftAt: 'DEL_DEVICE',
   dmaOwnership: false,
@@ -67,8 +69,8 @@ export const CHANGES: readonly Change[] = [
   },
   {
     since: [5, 10],
-    by: '70d932985757 notifier_call_chain_robust',
-    facts: { robustCall: ['blocking', 'raw', 'atomic'] },
+    by: '70d932985757 notifier_call_chain_robust; a failing add_device no longer stops the bus chain',
+    facts: { robustCall: ['blocking', 'raw', 'atomic'], addErrnoStops: false },
   },
   {
     since: [5, 17],
@@ -98,6 +100,11 @@ export const CHANGES: readonly Change[] = [
     facts: { addBeforeAttach: true, printsRemoval: false },
   },
   { since: [7, 0], by: 'pci_hp_event', facts: { pciHpEvent: true } },
+  {
+    since: [7, 1],
+    by: 'a2225b6e834a no driver probes a device before its ADD_DEVICE',
+    facts: { readyFlag: true },
+  },
 ];
 
 export function compareVersions(a: Version, b: Version): number {

@@ -67,14 +67,19 @@ export function waitIn(waiting: readonly Frame[], waiter: Waiter): () => void {
   };
 }
 
-/** @throws DeadlockError when one of `waiting` would wait for `waiter` and `waiter` for it. */
+/**
+ * `waiting` may be `waiter` itself, which does not wait for itself unless others lead back to it.
+ *
+ * @throws DeadlockError when one of `waiting` would wait for `waiter` and `waiter` for it
+ */
 export function refuseCycle(waiting: readonly Frame[], waiter: Waiter): void {
   if (waiting.length === 0) return;
   const path = shortestPath(waiter, waiting);
   if (path === undefined) return;
   const closing = path[path.length - 1].on as Frame;
   // From the call that closes the cycle inwards to the callback that waits.
-  const nested = waiting.slice(0, waiting.indexOf(closing) + 1).reverse();
+  const within = waiting.slice(0, waiting.indexOf(closing) + 1).reverse();
+  const nested = closing === waiter ? [] : within;
   const steps: WaitStep[] = nested.map((frame, n) =>
     step(frame, n + 1 < nested.length ? nested[n + 1].who : waiter.who),
   );

@@ -4,7 +4,8 @@ import type { HotplugEvent } from '../../events/event.js';
 import type { EventBatch } from '../../events/batch.js';
 import { ABSENT, NULL_POINTER } from '../../events/intern.js';
 import type { KernelProfile } from '../../machines/profiles/profile.js';
-import type { BusNotifications } from '../bus/bus-notifications.js';
+
+import type { ReplayedBuses } from './replayed-buses.js';
 import { Place } from './world.js';
 import type { Device, FunctionInfo, Machines, Task, World } from './world.js';
 import type { EventRef, Verdicts } from './verdicts.js';
@@ -53,7 +54,7 @@ export class Context {
     readonly profile: KernelProfile,
     readonly world: World,
     readonly verdicts: Verdicts,
-    readonly bus: BusNotifications,
+    readonly buses: ReplayedBuses,
     readonly recorded: Recorded,
     readonly tolerance: ClockTolerance,
   ) {

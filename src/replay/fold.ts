@@ -157,7 +157,6 @@ export class Fold {
       }
       chain.suspicion = undefined;
     }
-    this.ctx.bus.complete();
   }
 
   private event(code: number): void {

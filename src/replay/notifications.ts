@@ -678,7 +678,7 @@ export class NotificationTracker {
     if (late === undefined) device.notified.set(batch, i);
     else device.notified.copy(late.at);
     world.authority.driver = 3;
-    if (ctx.bus.observed) this.publish(device, 'bus', action, task);
+    if (ctx.buses.observed) this.publish(device, 'bus', action, task);
   }
 
   private setDriver(device: Device, driver: string | null | undefined): void {
@@ -689,7 +689,7 @@ export class NotificationTracker {
   private publish(device: Device, chain: 'bus' | 'group', action: number, task: Task): void {
     const { ctx } = this;
     const { batch, i } = ctx;
-    ctx.bus.send({
+    ctx.buses.notify(ctx.profile, {
       chain,
       action: BUS_ACTIONS[action],
       dev: device.name,
@@ -807,7 +807,7 @@ export class NotificationTracker {
       }
     }
     device.groupNotified.set(ctx.batch, ctx.i);
-    if (ctx.bus.observed) this.publish(device, 'group', A[action], task);
+    if (ctx.buses.observed) this.publish(device, 'group', A[action], task);
   }
 
   /** INV-42 at the return of iommu_bus_notifier. */

@@ -14,8 +14,8 @@ import type { Input } from '../../events/open.js';
 import { BUILT_IN_PROBES } from '../../events/probes.js';
 import type { ProbeTable } from '../../events/probes.js';
 import type { KernelProfile } from '../../machines/profiles/profile.js';
-import { BusNotifications } from '../bus/bus-notifications.js';
-import type { HotplugNotification } from '../bus/bus-notifications.js';
+import type { Bus } from '../bus/bus.js';
+import type { HotplugNotification } from '../bus/hotplug-notification.js';
 import { Context } from './context.js';
 import { chooseProfile, Evidence } from './evidence.js';
 import type { ProfileChoice } from './evidence.js';
@@ -23,6 +23,7 @@ import { Fold } from './fold.js';
 import type { LossNote, UnparsedNote } from './fold.js';
 import { History } from './history.js';
 import type { Fault } from './iova.js';
+import { ReplayedBuses } from './replayed-buses.js';
 import { roleOf } from './roles.js';
 import { compareWithSysfs } from './sysfs-agreement.js';
 import type { SysfsAgreement } from './sysfs-agreement.js';
@@ -113,15 +114,21 @@ const LOOK_AHEAD = 8;
 const UEVENT_TOLERANCE = 50e6;
 
 export class Replay {
-  private readonly bus = new BusNotifications();
-  /** The recorded notifications, as if live: subscribe before `run`. */
-  readonly notifications$: Observable<HotplugNotification> = this.bus.notifications$;
+  private readonly buses = new ReplayedBuses();
+  /** The recorded notifications of all buses and groups, as if live: subscribe before `run`. */
+  readonly notifications$: Observable<HotplugNotification> = this.buses.notifications$;
+  /**
+   * Each bus of the trace, before its first notification: register blocks on it, or subscribe to
+   * what it notifies. Its devices and groups are those of the trace; ask `history` about them.
+   */
+  readonly buses$: Observable<Bus> = this.buses.buses$;
 
   constructor(private readonly options: ReplayOptions) {}
 
   /**
    * Reads and folds all inputs. One that cannot be opened or breaks off is reported in its summary;
-   * throws InputError when none can be opened, or a snapshot cannot, and for two copies of a trace.
+   * throws InputError when none can be opened, or a snapshot cannot, and for two copies of a trace;
+   * and what a block that was registered on one of `buses$` threw.
    */
   async run(): Promise<ReplayResult> {
     const { options } = this;
@@ -188,7 +195,7 @@ export class Replay {
     const verdicts = new Verdicts();
     const world = new World(new Machines(profile), roleOf, keepHistory, profile);
     for (const fn of evidence.returning) world.function(fn).hasReturn = true;
-    const ctx = new Context(profile, world, verdicts, this.bus, evidence.recorded, {
+    const ctx = new Context(profile, world, verdicts, this.buses, evidence.recorded, {
       uevents: options.ueventTolerance ?? UEVENT_TOLERANCE,
     });
     const fold = new Fold(ctx);
@@ -236,6 +243,7 @@ export class Replay {
       await take(next.value);
     }
     fold.finish();
+    await this.buses.complete();
     const sysfs =
       after === undefined ? undefined : compareWithSysfs(world, snapshotFacts(after), ctx.newest);
     if (sysfs !== undefined) judgeSysfs(verdicts, sysfs);

@@ -4,8 +4,6 @@
  * are those that the chain (B.1) predicts from its blocks and their returns.
  */
 
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { gunzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { initialTransition, transition } from 'xstate';
 import { busAction } from '../../events/actions.js';
@@ -15,44 +13,9 @@ import { notifierChainMachine } from '../../machines/notifier-chain.js';
 import type { NotifierChainReply } from '../../machines/notifier-chain.js';
 import { profileByName } from '../../machines/profiles/timeline.js';
 import type { KernelProfile } from '../../machines/profiles/profile.js';
+import { BUS_RUNS, PRIORITY, runs } from '../oracle/bus-runs.js';
+import type { Notification, Run, Step } from '../oracle/bus-runs.js';
 import { walk } from './walk.js';
-
-interface Notification {
-  readonly k: 'N';
-  readonly pid: number;
-  readonly cb: number;
-  readonly prio: number;
-  readonly action: number;
-  readonly dev: string;
-  readonly ret: number;
-}
-interface Step {
-  readonly k: 'B' | 'E';
-  readonly pid: number;
-  readonly op: string;
-  readonly obj: string;
-  readonly ret: number;
-}
-type Recorded = Notification | Step | { readonly k: 'P' | 'X' | 'F'; readonly pid: number };
-interface Run {
-  readonly run: number;
-  readonly events: readonly Recorded[];
-}
-
-const SHARED = new URL('../../../shared/oracle/', import.meta.url);
-const FIXTURES = new URL('../oracle/', import.meta.url);
-
-function runs(file: URL): readonly Run[] {
-  const lines = gunzipSync(readFileSync(file)).toString('utf8').trimEnd().split('\n');
-  return lines.map((line) => JSON.parse(line) as Run);
-}
-
-const INPUTS: readonly (readonly [string, string, URL])[] = [
-  ...['5.10', '7.2'].map((k) => [k, 'fixture', new URL(`bus-${k}.jsonl.gz`, FIXTURES)] as const),
-  ...(existsSync(SHARED) ? readdirSync(SHARED) : [])
-    .map((k) => [k, 'oracle', new URL(`${k}/bus-notifier-oracle.jsonl.gz`, SHARED)] as const)
-    .filter(([, , file]) => existsSync(file)),
-];
 
 /** Every device's life as words of the device machine: device_add, then what was notified. */
 function lives(profile: KernelProfile, { events }: Run, first: (n: Notification) => boolean) {
@@ -128,8 +91,6 @@ function registrations({ events }: Run, at: number): readonly (readonly string[]
   return changing || ended ? [fixed, all] : [on ? all : fixed];
 }
 
-const PRIORITY: Readonly<Record<string, number>> = { 0: 10, 1: 0, 2: -5, 3: 5 };
-
 function predicted(
   profile: KernelProfile,
   blocks: readonly string[],
@@ -148,7 +109,7 @@ function predicted(
   return reply?.type === 'walked' ? reply.blocks : [];
 }
 
-describe.each(INPUTS)('%s %s', (kernel, where, file) => {
+describe.each(BUS_RUNS)('%s %s', (kernel, where, file) => {
   const profile = profileByName(`v${kernel}`)!;
   const all = runs(file);
 
