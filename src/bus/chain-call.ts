@@ -5,8 +5,8 @@
  * leaves the loop and enters it again.
  */
 
-import { from, isObservable } from 'rxjs';
-import type { ObservableInput, Subscriber, Subscription } from 'rxjs';
+import { from, isObservable, Observable } from 'rxjs';
+import type { ObservableInput, Observer, Subscriber, Subscription } from 'rxjs';
 import { ChainWalk, stops } from '../../machines/notifier-chain.js';
 import type { NotifierKind } from '../../machines/profiles/profile.js';
 import { memory } from './notifier-block.js';
@@ -48,6 +48,8 @@ export interface CalledChain<Payload, Action> extends ChainHead {
   /** Numbers for Delivery.call and Delivery.order. */
   nextCall(): number;
   nextOrder(): number;
+  /** Whether anybody listens to notifications$. */
+  readonly heard: boolean;
   /** For notifications$. */
   delivered(delivery: Delivery<Payload, Action>): void;
 }
@@ -87,9 +89,14 @@ export class ChainCall<Payload, Action> implements Frame, Queuer {
   declare private readonly down: { readonly action: Action } | undefined;
   declare private readonly subscriber: Subscriber<Delivery<Payload, Action> | Returned>;
 
+  /** The code that runs is in the frame of this call. */
+  declare private within: boolean;
+  declare private readonly silent: boolean;
+
   /**
    * @param lock what it holds meanwhile, undefined for nothing
    * @param down the action of the rollback, in a robust call
+   * @param silent the subscriber listens to no delivery
    */
   constructor(
     chain: CalledChain<Payload, Action>,
@@ -99,8 +106,11 @@ export class ChainCall<Payload, Action> implements Frame, Queuer {
     nrToCall: number,
     down: { readonly action: Action } | undefined,
     subscriber: Subscriber<Delivery<Payload, Action> | Returned>,
+    silent: boolean,
   ) {
     this.chain = chain;
+    this.within = false;
+    this.silent = silent;
     this.lock = lock;
     this.action = action;
     this.payload = payload;
@@ -181,7 +191,7 @@ export class ChainCall<Payload, Action> implements Frame, Queuer {
   }
 
   private loop(): void {
-    const { chain, lock, subscriber, payload, outer } = this;
+    const { chain, lock, subscriber, payload } = this;
     let walk = this.walk!;
     try {
       while (!subscriber.closed) {
@@ -200,19 +210,27 @@ export class ChainCall<Payload, Action> implements Frame, Queuer {
         if (lock === undefined) {
           value = invoke(link, this.action, payload);
         } else {
-          // As inside.run, which costs four times as much. The loop itself is in the outer frame.
-          inside.enterWith(this);
+          // As inside.run, which costs four times as much. It is left when others are to run.
+          if (!this.within) inside.enterWith(this);
+          this.within = true;
           value = invoke(link, this.action, payload);
-          inside.enterWith(outer);
         }
         if (typeof value === 'number') this.answer(walk, link, order, value);
-        else if (!this.settledAtOnce(walk, link, order, value)) return;
+        else {
+          this.leaveFrame();
+          if (!this.settledAtOnce(walk, link, order, value)) return;
+        }
       }
       this.release();
     } catch (error) {
-      if (lock !== undefined) inside.enterWith(outer);
       this.fail(error);
     }
+  }
+
+  private leaveFrame(): void {
+    if (!this.within) return;
+    this.within = false;
+    inside.enterWith(this.outer);
   }
 
   /** A callback returned. */
@@ -223,6 +241,8 @@ export class ChainCall<Payload, Action> implements Frame, Queuer {
     ret: number,
   ): void {
     walk.answered(ret);
+    if (this.silent && !this.chain.heard) return;
+    this.leaveFrame();
     const delivery: Delivery<Payload, Action> = {
       type: 'delivery',
       chain: this.chain.name,
@@ -342,6 +362,7 @@ export class ChainCall<Payload, Action> implements Frame, Queuer {
   }
 
   private release(): void {
+    this.leaveFrame();
     if (this.progress !== 'running') return;
     this.progress = 'over';
     this.lock?.leave(this);
@@ -356,3 +377,33 @@ function invoke(link: LinkedBlock, action: unknown, payload: unknown): NotifierR
 function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
   return typeof (value as { then?: unknown } | null)?.then === 'function';
 }
+
+/**
+ * The observable of a call. Who subscribes without a `next` hears no delivery, and none is made for
+ * it.
+ */
+export class CallObservable<Payload, Action> extends Observable<
+  Delivery<Payload, Action> | Returned
+> {
+  private silent = false;
+
+  /** @param call makes the call of one subscription */
+  constructor(
+    call: (
+      subscriber: Subscriber<Delivery<Payload, Action> | Returned>,
+      silent: boolean,
+    ) => ChainCall<Payload, Action>,
+  ) {
+    super((subscriber) => call(subscriber, this.silent).start());
+  }
+
+  override subscribe(observer?: Listener<Payload, Action>): Subscription {
+    this.silent = typeof observer !== 'function' && observer?.next === undefined;
+    return super.subscribe(observer as Partial<Observer<Delivery<Payload, Action> | Returned>>);
+  }
+}
+
+type Listener<Payload, Action> =
+  | Partial<Observer<Delivery<Payload, Action> | Returned>>
+  | ((value: Delivery<Payload, Action> | Returned) => void)
+  | null;

@@ -5,7 +5,8 @@
  * says who waits for whom.
  */
 
-import { Observable, Subject } from 'rxjs';
+import { Subject } from 'rxjs';
+import type { Observable } from 'rxjs';
 import {
   chainBlocks,
   notifierChainRegister,
@@ -14,7 +15,7 @@ import {
 import type { ChainChange } from '../../machines/notifier-chain.js';
 import type { KernelProfile, NotifierKind } from '../../machines/profiles/profile.js';
 import type { CallLock } from './call-lock.js';
-import { ChainCall } from './chain-call.js';
+import { CallObservable, ChainCall } from './chain-call.js';
 import type { CalledChain, Delivery, Returned } from './chain-call.js';
 import { linkOf, memory, write } from './notifier-block.js';
 import type { AnyNotifierBlock, ChainHead, LinkedBlock, NotifierBlock } from './notifier-block.js';
@@ -121,17 +122,11 @@ export class NotifierChain<Payload = unknown, Action = number> {
     { nrToCall = -1 }: { readonly nrToCall?: number } = {},
   ): Observable<Delivery<Payload, Action> | Returned> {
     const { chain } = this;
-    return new Observable((subscriber) => {
-      new ChainCall(
-        chain,
-        chain.callLock,
-        action,
-        payload,
-        nrToCall,
-        undefined,
-        subscriber,
-      ).start();
-    });
+    const { callLock } = chain;
+    return new CallObservable(
+      (subscriber, silent) =>
+        new ChainCall(chain, callLock, action, payload, nrToCall, undefined, subscriber, silent),
+    );
   }
 
   /**
@@ -151,9 +146,12 @@ export class NotifierChain<Payload = unknown, Action = number> {
       throw new UnsupportedByKernelError(symbol, this.profile.name);
     }
     const { chain } = this;
-    return new Observable((subscriber) => {
-      new ChainCall(chain, chain.robustLock, up, payload, -1, { action: down }, subscriber).start();
-    });
+    const { robustLock } = chain;
+    const rollback = { action: down };
+    return new CallObservable(
+      (subscriber, silent) =>
+        new ChainCall(chain, robustLock, up, payload, -1, rollback, subscriber, silent),
+    );
   }
 
   private insert(block: NotifierBlock<Payload, Action>, unique: boolean): WriteResult {
@@ -274,6 +272,10 @@ class LockedHead<Payload, Action> implements CalledChain<Payload, Action> {
 
   nextOrder(): number {
     return this.deliveries++;
+  }
+
+  get heard(): boolean {
+    return this.notifications.observed;
   }
 
   delivered(delivery: Delivery<Payload, Action>): void {

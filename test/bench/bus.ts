@@ -51,11 +51,17 @@ function loop(): () => void {
   };
 }
 
-function subject(): () => void {
+/** `deliveries`: each subscriber reports on a second subject, which has one subscriber. */
+function subject(deliveries = false): () => void {
   const subject = new Subject<{ readonly action: number; readonly payload: Payload }>();
+  const reports = new Subject<{ readonly action: number; readonly ret: number }>();
+  reports.subscribe(({ ret }) => {
+    sum += ret + 1;
+  });
   for (let n = 0; n < BLOCKS; n++) {
     subject.subscribe(({ action, payload }) => {
-      listen(action, payload);
+      const ret = listen(action, payload);
+      if (deliveries) reports.next({ action, ret });
     });
   }
   return () => subject.next({ action: 1, payload });
@@ -68,6 +74,7 @@ const contenders: readonly (readonly [name: string, run: () => void])[] = [
   ['blocking chain', chain('blocking')],
   ['atomic chain', chain('atomic')],
   ['srcu chain', chain('srcu')],
+  ['Subject, and who hears of its deliveries', subject(true)],
   ['blocking chain, and who hears its deliveries', chain('blocking', true)],
 ];
 
@@ -92,7 +99,8 @@ const cost = (name: string): number => {
 process.stdout.write(`one delivery through ${BLOCKS} synchronous blocks\n`);
 for (const [name] of contenders) {
   const ns = cost(name);
-  const ratio = ns / cost('Subject');
+  const heard = name.includes('deliveries');
+  const ratio = ns / cost(heard ? 'Subject, and who hears of its deliveries' : 'Subject');
   const goal = name.includes('chain') ? `, goal at most ${GOAL}` : '';
   process.stdout.write(
     `  ${name.padEnd(46)}${ns.toFixed(1).padStart(7)} ns  ${(ns / cost('plain loop')).toFixed(1)} x loop  ${ratio.toFixed(2)} x Subject${goal}\n`,
