@@ -10,6 +10,7 @@ import { BUS_ACTIONS, busAction, groupAction } from '../../events/actions.js';
 import type { ActionNumbering, BusAction } from '../../events/actions.js';
 import { NULL_POINTER } from '../../events/intern.js';
 import { DEVICE_EVENTS, lifeText, RULES_TESTED_BY } from '../../machines/device.js';
+import { stops } from '../../machines/notifier-chain.js';
 import { DEVICE_LOCK_EVENTS } from '../../machines/device-lock.js';
 import { DRIVER_BINDING_EVENTS } from '../../machines/driver-binding.js';
 import { isMember } from '../../machines/membership.js';
@@ -21,9 +22,6 @@ import { Role } from './roles.js';
 import type { CheckCounter } from './verdicts.js';
 import type { Chain, Device, Frame, FunctionInfo, Place, Task } from './world.js';
 import type { HotplugEvent } from '../../events/event.js';
-
-/** NOTIFY_STOP_MASK. */
-const STOP_MASK = 0x8000;
 
 const A = Object.fromEntries(BUS_ACTIONS.map((name, i) => [name, i])) as Record<BusAction, number>;
 const L = indexOf(DEVICE_LOCK_EVENTS);
@@ -407,7 +405,7 @@ export class NotificationTracker {
     const chain = task.top();
     if (chain !== undefined && chain.fn.role === Role.Chain) {
       chain.lastReturn = ret;
-      const stop = (ret & STOP_MASK) !== 0;
+      const stop = stops(ret);
       this.stepChainCall(chain, stop ? C.stop : C.go, () => '');
     }
     if (frame.fn.role === Role.IommuBusNotifier) this.checkRepublished(frame);
@@ -444,7 +442,7 @@ export class NotificationTracker {
     ) {
       this.onRemovalHandled(frame.dev);
     }
-    const stopped = (ret & STOP_MASK) !== 0 || (frame.lastReturn & STOP_MASK) !== 0;
+    const stopped = stops(ret) || stops(frame.lastReturn);
     this.compareDelivery(chain, 'runs', frame, stopped);
     this.compareDelivery(chain, 'calls', frame, stopped);
     // A registration shows in the first complete call that began behind it.
