@@ -64,6 +64,8 @@ describe('facts at the version that changed them', () => {
     ['notifierTracepoints', 'v6.3', 'v6.4', false, true],
     ['addBeforeAttach', 'v6.4', 'v6.5', false, true],
     ['pciHpEvent', 'v6.19', 'v7.0', false, true],
+    ['readyFlag', 'v7.0', 'v7.1', false, true],
+    ['addErrnoStops', 'v5.9', 'v5.10', true, false],
     ['duplicateRegistration', 'v5.4', 'v5.5', 'corrupts', 'ignored'],
     ['duplicateRegistration', 'v5.16', 'v5.17', 'ignored', 'refused'],
     ['uniquePriority', 'v5.19', 'v6.1', [], ['blocking', 'atomic']],
@@ -86,7 +88,9 @@ describe('facts at the version that changed them', () => {
         JSON.stringify({ ...profileForVersion(v), name: '', version: [] });
       if (facts(versions[n]) !== facts(versions[n - 1])) changed.push(versions[n].join('.'));
     }
-    expect(changed).toEqual('3.18 4.14 5.5 5.8 5.9 5.10 5.17 5.19 6.1 6.3 6.4 6.5 7.0'.split(' '));
+    expect(changed).toEqual(
+      '3.18 4.14 5.5 5.8 5.9 5.10 5.17 5.19 6.1 6.3 6.4 6.5 7.0 7.1'.split(' '),
+    );
   });
 
   it('are told in order, each with its commit or its name', () => {
