@@ -59,6 +59,24 @@ export class InternedMachine {
     for (const type of alphabet) this.event({ type });
   }
 
+  /** The snapshot in which the machine starts when it is given `input`. */
+  start(input: unknown): number {
+    return input === undefined
+      ? this.initial
+      : this.intern(initialTransition(this.machine, input)[0]);
+  }
+
+  /** The snapshot in the same state with another context. */
+  withContext(snapshot: number, context: unknown): number {
+    const { value, status } = this.known[snapshot].snapshot;
+    return this.intern(this.machine.resolveState({ value, status, context }));
+  }
+
+  /** The event behind a number. */
+  eventOf(event: number): EventObject {
+    return this.events[event];
+  }
+
   /** The id of an event; equal events (by type and payload) have one id. */
   event(event: EventObject): number {
     const key = stable(event);
@@ -177,7 +195,7 @@ function dotted(value: unknown): string {
 }
 
 /** JSON with sorted keys: equal values give equal text. */
-function stable(value: unknown): string {
+export function stable(value: unknown): string {
   return JSON.stringify(value, (_key, inner: unknown) =>
     inner !== null && typeof inner === 'object' && !Array.isArray(inner)
       ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))

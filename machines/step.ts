@@ -1,0 +1,117 @@
+/**
+ * What a thread of the explorer does: one atomic step at a time. A thread is a generator that yields
+ * steps and is given their replies; it may branch on nothing else, and it changes nothing but
+ * through its steps. Design sections 2 and 4.
+ */
+
+import type { AnyEventObject } from 'xstate';
+
+/** Stands in an event for the name of the thread that sends it. */
+export const SELF = '@self';
+
+export type Step =
+  /** One event to one machine. It waits until the machine accepts it; the reply is what it emits. */
+  | {
+      readonly type: 'send';
+      readonly entity: string;
+      readonly event: AnyEventObject;
+      readonly label?: string;
+    }
+  /** One of several outcomes, all of which are explored; the reply is the option. */
+  | { readonly type: 'choose'; readonly options: readonly unknown[]; readonly label?: string }
+  /** Starts a thread; the reply is its name: of the nth that T spawns, `T.n`. */
+  | { readonly type: 'spawn'; readonly body: ThreadBody; readonly label?: string }
+  /** Waits until a thread is over. */
+  | { readonly type: 'join'; readonly thread: string; readonly label?: string }
+  /** The head of a loop whose future depends on `state` alone: takes no time. */
+  | { readonly type: 'loop'; readonly state: unknown };
+
+export type Thread<T = unknown> = Generator<Step, T, unknown>;
+
+/** Makes a thread; `self` is its name. */
+export type ThreadBody = (self: string) => Thread;
+
+/**
+ * Sends `event` to `entity` and waits until it is accepted.
+ *
+ * @param label what the step is called in a counterexample: `dev->iommu_group = g0`
+ * @returns what the machine emitted: its last event, undefined for none
+ */
+export function* send<Reply extends AnyEventObject | undefined = AnyEventObject | undefined>(
+  entity: string,
+  event: AnyEventObject,
+  label?: string,
+): Thread<Reply> {
+  return (yield {
+    type: 'send',
+    entity,
+    event,
+    ...(label === undefined ? {} : { label }),
+  }) as Reply;
+}
+
+/** One of `options`; all are explored. Options are plain JSON. */
+export function* choose<T>(options: readonly T[], label?: string): Thread<T> {
+  return (yield { type: 'choose', options, ...(label === undefined ? {} : { label }) }) as T;
+}
+
+/** Starts a thread and goes on beside it. Returns its name. */
+export function* spawn(body: ThreadBody, label?: string): Thread<string> {
+  return (yield { type: 'spawn', body, ...(label === undefined ? {} : { label }) }) as string;
+}
+
+/** Waits until `thread` is over. */
+export function* join(thread: string, label?: string): Thread<void> {
+  yield { type: 'join', thread, ...(label === undefined ? {} : { label }) };
+}
+
+/**
+ * Marks the head of a loop. Where a thread comes to a head again with the same `state` (plain JSON),
+ * it does from there what it did before: so a loop without end is finite to explore.
+ */
+export function* loopHead(state: unknown = null): Thread<void> {
+  yield { type: 'loop', state };
+}
+
+/** mutex_lock, spin_lock */
+export function* lock(mutex: string): Thread<void> {
+  yield* send(mutex, { type: 'lock', by: SELF }, `lock(${mutex})`);
+}
+
+/** mutex_unlock, spin_unlock */
+export function* unlock(mutex: string): Thread<void> {
+  yield* send(mutex, { type: 'unlock', by: SELF }, `unlock(${mutex})`);
+}
+
+/** down_read: waits for the writer that has it, and for writers that queue. */
+export function* downRead(rwsem: string): Thread<void> {
+  yield* send(rwsem, { type: 'down_read', by: SELF }, `down_read(${rwsem})`);
+}
+
+export function* upRead(rwsem: string): Thread<void> {
+  yield* send(rwsem, { type: 'up_read', by: SELF }, `up_read(${rwsem})`);
+}
+
+/** down_write in two steps: from the first on, new readers wait. */
+export function* downWrite(rwsem: string): Thread<void> {
+  yield* send(rwsem, { type: 'queue_write', by: SELF }, `down_write(${rwsem}) queues`);
+  yield* send(rwsem, { type: 'down_write', by: SELF }, `down_write(${rwsem})`);
+}
+
+export function* upWrite(rwsem: string): Thread<void> {
+  yield* send(rwsem, { type: 'up_write', by: SELF }, `up_write(${rwsem})`);
+}
+
+export function* rcuReadLock(rcu: string): Thread<void> {
+  yield* send(rcu, { type: 'rcu_read_lock', by: SELF }, 'rcu_read_lock()');
+}
+
+export function* rcuReadUnlock(rcu: string): Thread<void> {
+  yield* send(rcu, { type: 'rcu_read_unlock', by: SELF }, 'rcu_read_unlock()');
+}
+
+/** Waits for the read sections that are open when it begins. */
+export function* synchronizeRcu(rcu: string): Thread<void> {
+  yield* send(rcu, { type: 'begin_grace_period', by: SELF }, 'synchronize_rcu() begins');
+  yield* send(rcu, { type: 'end_grace_period', by: SELF }, 'synchronize_rcu()');
+}

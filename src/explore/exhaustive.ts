@@ -1,0 +1,518 @@
+/**
+ * The stateful search: depth first over all interleavings, with sleep sets, the run-alone rule over
+ * learned futures, sections run as one step, and symmetry; each can be switched off. Source:
+ * exploration.md section 2, exploration/reductions.md section 2.
+ */
+
+import { Futures } from './futures.js';
+import { ENDLESS } from './independence.js';
+import { Protection } from './protection.js';
+import { checkThreads } from './program.js';
+import type { Program } from './program.js';
+import { StateTable } from './state-table.js';
+import { SymmetryGroup } from './symmetry.js';
+import { Kind } from './thread-trie.js';
+
+export interface Reductions {
+  /** Sleep sets: an order that only exchanges steps that commute is not tried again. */
+  readonly sleep: boolean;
+  /** A step that commutes with all that others may still do runs at once. */
+  readonly alone: boolean;
+  /** What a mutex protects runs at once while it is held; states on the way are not stored. */
+  readonly sections: boolean;
+  /** One representative of what the scenario declares interchangeable. */
+  readonly symmetry: boolean;
+}
+
+export const ALL_REDUCTIONS: Reductions = {
+  sleep: true,
+  alone: true,
+  sections: true,
+  symmetry: true,
+};
+export const NO_REDUCTION: Reductions = {
+  sleep: false,
+  alone: false,
+  sections: false,
+  symmetry: false,
+};
+
+export interface Bounds {
+  /** Stored states. */
+  readonly states?: number;
+  /** Steps from the start. */
+  readonly depth?: number;
+  /** ms */
+  readonly time?: number;
+  /** Bytes of the table of states. */
+  readonly memory?: number;
+}
+
+/** Which bound cut the search; `steps`: a thread made more steps than are looked at. */
+export type Cut = 'states' | 'depth' | 'time' | 'memory' | 'steps';
+
+export interface SearchStats {
+  /** Stored states, of the last round. */
+  states: number;
+  /** Steps made, of the last round. */
+  transitions: number;
+  /** How often the whole was searched until the learned futures stood. */
+  rounds: number;
+  /** Steps made in all rounds. */
+  allTransitions: number;
+  /** Bytes of the table of states. */
+  bytes: number;
+  /** Nodes of all threads. */
+  nodes: number;
+  /** Calls of xstate. */
+  computed: number;
+  /** Steps of the longest path. */
+  longest: number;
+}
+
+export interface SearchResult {
+  /** Rules that some state breaks, with one such row each, as the search met them. */
+  readonly violated: ReadonlyMap<string, Int32Array>;
+  /** Undefined: every interleaving was covered. */
+  readonly cut: Cut | undefined;
+  readonly stats: SearchStats;
+}
+
+export interface SearchOptions {
+  readonly reductions?: Partial<Reductions>;
+  readonly bounds?: Bounds;
+  /** Ends the search at the first violation. */
+  readonly stopAtFirst?: boolean;
+  /** Hears every state in which no thread can go on; called in every round. */
+  readonly onFinal?: (row: Int32Array) => void;
+  readonly onRound?: () => void;
+  readonly onProgress?: (stats: SearchStats) => void;
+}
+
+export const DEADLOCK = 'deadlock';
+export const EXCEPTION = 'exception';
+
+/** A thread was met that the columns have no place for. */
+class Restart extends Error {}
+
+/** Stored states between two glances at the clock. */
+const GLANCE = 2048;
+
+/** Searches a program to the end, or to a bound. */
+export class Exhaustive {
+  private readonly reductions: Reductions;
+  private readonly futures: Futures;
+  private readonly protection: Protection;
+  private group: SymmetryGroup | undefined;
+
+  constructor(
+    readonly program: Program,
+    private readonly options: SearchOptions = {},
+  ) {
+    this.reductions = { ...ALL_REDUCTIONS, ...options.reductions };
+    this.futures = new Futures(program);
+    this.protection = new Protection(program);
+  }
+
+  /** Throws ScenarioError where the scenario itself is at fault. */
+  run(): SearchResult {
+    const { program, reductions, options, futures, protection } = this;
+    const { trie } = program;
+    const time = options.bounds?.time;
+    const deadline = time === undefined ? Infinity : performance.now() + time;
+    const stats = newStats();
+    for (let t = 0; t < program.declaredThreads; t++) trie.root(t);
+    const declared = program.scenario.symmetry ?? [];
+    if (reductions.symmetry && declared.length > 0) {
+      this.group = new SymmetryGroup(program, declared);
+    }
+    const learn = () => {
+      const learned = futures.learn(this.group);
+      return protection.learn() || learned;
+    };
+    const learns = reductions.alone;
+    if (learns) learn();
+    for (;;) {
+      checkThreads(trie.threads.length);
+      stats.rounds++;
+      options.onRound?.();
+      const round = new Round(
+        program,
+        futures,
+        protection,
+        this.group,
+        reductions,
+        options,
+        stats,
+        deadline,
+      );
+      try {
+        round.run();
+      } catch (error) {
+        if (!(error instanceof Restart)) throw error;
+        this.group?.layOut();
+        if (learns) learn();
+        continue;
+      } finally {
+        stats.allTransitions += stats.transitions;
+        stats.nodes = trie.size - 1;
+        stats.computed = program.computed;
+      }
+      if (round.stopped || !learns || !learn()) {
+        return { violated: round.violated, cut: round.cut, stats };
+      }
+    }
+  }
+}
+
+function newStats(): SearchStats {
+  return {
+    states: 0,
+    transitions: 0,
+    rounds: 0,
+    allTransitions: 0,
+    bytes: 0,
+    nodes: 0,
+    computed: 0,
+    longest: 0,
+  };
+}
+
+/** The frames of the depth-first search, as columns. */
+class Frames {
+  depth = 0;
+  state: Int32Array = new Int32Array(256);
+  /** Threads that are to be run from here. */
+  todo: Int32Array = new Int32Array(256);
+  /** Threads asleep, with those that were run already. */
+  asleep: Int32Array = new Int32Array(256);
+  /** The thread that is being run, -1 for none, and its outcome. */
+  thread: Int32Array = new Int32Array(256);
+  outcome: Int32Array = new Int32Array(256);
+  steps: Int32Array = new Int32Array(256);
+
+  push(state: number, todo: number, asleep: number, steps: number): void {
+    const at = this.depth++;
+    if (at === this.state.length) this.grow();
+    this.state[at] = state;
+    this.todo[at] = todo;
+    this.asleep[at] = asleep;
+    this.thread[at] = -1;
+    this.outcome[at] = 0;
+    this.steps[at] = steps;
+  }
+
+  private grow(): void {
+    this.state = doubled(this.state);
+    this.todo = doubled(this.todo);
+    this.asleep = doubled(this.asleep);
+    this.thread = doubled(this.thread);
+    this.outcome = doubled(this.outcome);
+    this.steps = doubled(this.steps);
+  }
+}
+
+function doubled(array: Int32Array): Int32Array {
+  const larger = new Int32Array(array.length * 2);
+  larger.set(array);
+  return larger;
+}
+
+/** One search with frozen futures. */
+class Round {
+  readonly violated = new Map<string, Int32Array>();
+  cut: Cut | undefined;
+  /** It ended before all was searched. */
+  stopped = false;
+  private readonly threads: number;
+  private readonly table: StateTable;
+  /** By state: threads with which it need not be run. */
+  private sleepOf: Int32Array = new Int32Array(1024);
+  private readonly frames = new Frames();
+  private readonly row: Int32Array;
+  private transitions = 0;
+  private longest = 0;
+  private knownNodes = 0;
+  private glance = GLANCE;
+  private readonly entities: number;
+
+  constructor(
+    private readonly program: Program,
+    private readonly futures: Futures,
+    private readonly protection: Protection,
+    private readonly group: SymmetryGroup | undefined,
+    private readonly reductions: Reductions,
+    private readonly options: SearchOptions,
+    private readonly stats: SearchStats,
+    private readonly deadline: number,
+  ) {
+    this.threads = program.trie.threads.length;
+    this.entities = program.entities;
+    this.table = new StateTable(this.entities + this.threads);
+    this.row = program.start(this.threads);
+  }
+
+  run(): void {
+    try {
+      this.search();
+    } finally {
+      const { stats, table } = this;
+      stats.states = table.count;
+      stats.transitions = this.transitions;
+      stats.bytes = table.bytes + this.sleepOf.byteLength;
+      stats.longest = this.longest;
+    }
+  }
+
+  private search(): void {
+    const { program, frames, row, table } = this;
+    const { entities } = this;
+    for (let e = 0; e < entities; e++) {
+      const rule = program.tables[e].rule(row[e]);
+      if (rule !== undefined) this.violate(rule);
+    }
+    for (const compiled of program.invariants) {
+      if (!program.holds(compiled, row)) this.violate(compiled.invariant.id);
+    }
+    this.goOn(0, 0);
+    while (frames.depth > 0 && !this.stopped) {
+      const top = frames.depth - 1;
+      let t = frames.thread[top];
+      if (t >= 0) {
+        const outcome = ++frames.outcome[top];
+        table.load(frames.state[top], row);
+        if (outcome >= program.outcomes(row, t)) {
+          frames.asleep[top] |= 1 << t;
+          t = -1;
+        }
+      }
+      if (t < 0) {
+        const todo = frames.todo[top];
+        if (todo === 0) {
+          frames.depth--;
+          continue;
+        }
+        t = 31 - Math.clz32(todo & -todo);
+        frames.todo[top] = todo & (todo - 1);
+        frames.thread[top] = t;
+        frames.outcome[top] = 0;
+        table.load(frames.state[top], row);
+      }
+      const asleep = this.stillAsleep(row, frames.asleep[top] & ~(1 << t), t);
+      const steps = frames.steps[top] + 1;
+      this.step(t, frames.outcome[top], steps);
+      if (!this.stopped) this.goOn(asleep, steps);
+    }
+  }
+
+  /** Those of `asleep` whose step commutes with that of `t`. */
+  private stillAsleep(row: Int32Array, asleep: number, t: number): number {
+    let still = 0;
+    for (let rest = asleep; rest !== 0; rest &= rest - 1) {
+      const z = 31 - Math.clz32(rest & -rest);
+      if (this.independent(row, z, t)) still |= 1 << z;
+    }
+    return still;
+  }
+
+  private independent(row: Int32Array, z: number, t: number): boolean {
+    const { trie, visible } = this.program;
+    const { entities } = this;
+    const a = row[entities + z];
+    const b = row[entities + t];
+    const ea = trie.entity[a];
+    const eb = trie.entity[b];
+    if (ea < 0 || eb < 0) return true;
+    if (ea !== eb) return !(visible[ea] && visible[eb]);
+    return (
+      !visible[ea] && this.futures.independence[ea].commute(row[ea], trie.event[a], trie.event[b])
+    );
+  }
+
+  private step(t: number, outcome: number, steps: number): void {
+    const { program, row, entities } = this;
+    const entity = program.trie.entity[row[entities + t]];
+    const node = program.step(row, t, outcome);
+    this.transitions++;
+    if (steps > this.longest) this.longest = steps;
+    if (program.trie.size !== this.knownNodes) this.meetNodes();
+    if (entity >= 0) {
+      const rule = program.tables[entity].rule(row[entity]);
+      if (rule !== undefined) this.violate(rule);
+      if (program.visible[entity]) this.checkInvariants(entity);
+    }
+    const kind = program.trie.kind[node];
+    if (kind === Kind.Threw) this.violate(EXCEPTION);
+    else if (kind === Kind.Cut) this.cut ??= 'steps';
+    const bound = this.options.bounds?.depth;
+    if (bound !== undefined && steps >= bound) this.stop('depth');
+  }
+
+  private meetNodes(): void {
+    const { trie } = this.program;
+    this.knownNodes = trie.size;
+    if (trie.threads.length !== this.threads) throw new Restart();
+    if (this.reductions.alone) this.futures.extend();
+  }
+
+  private checkInvariants(entity: number): void {
+    const { program, row } = this;
+    for (const compiled of program.invariants) {
+      if (compiled.columns.includes(entity) && !program.holds(compiled, row)) {
+        this.violate(compiled.invariant.id);
+      }
+    }
+  }
+
+  private violate(rule: string): void {
+    if (!this.violated.has(rule)) this.violated.set(rule, this.row.slice());
+    if (this.options.stopAtFirst === true) this.stopped = true;
+  }
+
+  private stop(cut: Cut): void {
+    this.cut = cut;
+    this.stopped = true;
+  }
+
+  /** From the present row: steps that run alone, then the state is stored, or met again. */
+  private goOn(asleep: number, steps: number): void {
+    const { program, reductions, row, table, frames, group } = this;
+    let alone = -1;
+    if (reductions.alone) {
+      for (;;) {
+        alone = this.aloneThread(row);
+        if (alone < 0 || !reductions.sections || program.outcomes(row, alone) > 1) break;
+        if (((asleep >>> alone) & 1) !== 0) return;
+        if (asleep !== 0) asleep = this.stillAsleep(row, asleep, alone);
+        this.step(alone, 0, ++steps);
+        if (this.stopped) return;
+      }
+    }
+    if (group !== undefined) {
+      const applied: number[] | undefined = alone < 0 ? undefined : this.applied;
+      if (applied !== undefined) applied.length = 0;
+      asleep = group.canonicalize(row, asleep, applied);
+      if (applied !== undefined) for (const swap of applied) alone = group.threadAfter(swap, alone);
+      if (program.trie.size !== this.knownNodes) this.meetNodes();
+    }
+    const state = table.add(row);
+    if (table.added) {
+      if (state >= this.sleepOf.length) this.sleepOf = doubled(this.sleepOf);
+      if (--this.glance === 0) this.look();
+      let todo: number;
+      if (alone >= 0) {
+        // Among states of one orbit the first visit decides.
+        todo = 1 << alone;
+      } else {
+        todo = this.enabledThreads(row);
+        if (todo === 0) {
+          this.final();
+          return;
+        }
+      }
+      if (!reductions.sleep) asleep = 0;
+      this.sleepOf[state] = asleep;
+      frames.push(state, todo & ~asleep, asleep, steps);
+    } else if (reductions.sleep) {
+      const before = this.sleepOf[state];
+      const again = before & ~asleep;
+      if (again === 0) return;
+      const both = before & asleep;
+      this.sleepOf[state] = both;
+      frames.push(state, again, both, steps);
+    }
+  }
+
+  private readonly applied: number[] = [];
+
+  private enabledThreads(row: Int32Array): number {
+    let enabled = 0;
+    for (let t = 0; t < this.threads; t++) if (this.program.enabled(row, t)) enabled |= 1 << t;
+    return enabled;
+  }
+
+  /** A thread whose step may be the only one that is tried here, or -1. */
+  private aloneThread(row: Int32Array): number {
+    for (let t = 0; t < this.threads; t++) {
+      if (this.program.enabled(row, t) && this.alone(row, t)) return t;
+    }
+    return -1;
+  }
+
+  private alone(row: Int32Array, t: number): boolean {
+    const { program, entities, threads } = this;
+    const { trie, visible } = program;
+    const node = row[entities + t];
+    // A step that closes a loop never runs alone: the others would never run.
+    if (trie.hasLoops && this.closesLoop(row, t, node)) return false;
+    const entity = trie.entity[node];
+    if (entity < 0) return true;
+    const { at, most, independence } = this.futures;
+    if (visible[entity]) {
+      for (let u = 0; u < threads; u++) {
+        const other = row[entities + u];
+        if (u === t || other === 0) continue;
+        for (let e = 0; e < entities; e++) {
+          if (visible[e] && at[other * entities + e] !== 0) return false;
+        }
+      }
+    } else if (this.reductions.sections && this.protection.holds(entity, node)) {
+      return true;
+    }
+    const { sets } = independence[entity];
+    let others = 0;
+    let count = 0;
+    for (let u = 0; u < threads; u++) {
+      if (u === t) continue;
+      const other = row[entities + u];
+      const set = at[other * entities + entity];
+      if (set === 0) continue;
+      others = sets.union(others, set);
+      const more = most[other * entities + entity];
+      count = more === ENDLESS || count === ENDLESS ? ENDLESS : count + more;
+    }
+    return independence[entity].alone(row[entity], trie.event[node], others, count);
+  }
+
+  private closesLoop(row: Int32Array, t: number, node: number): boolean {
+    const { program } = this;
+    const { trie } = program;
+    for (let outcome = program.outcomes(row, t) - 1; outcome >= 0; outcome--) {
+      if (trie.loopHead[program.nodeAfter(row, node, outcome)]) return true;
+    }
+    return false;
+  }
+
+  private final(): void {
+    const { program, row, options } = this;
+    options.onFinal?.(row);
+    const broken = row
+      .subarray(0, this.entities)
+      .some((snapshot, e) => program.tables[e].rule(snapshot) !== undefined);
+    if (program.stuck(row).length > 0) {
+      if (!broken) this.violate(DEADLOCK);
+      return;
+    }
+    for (const compiled of program.atEnd) {
+      if (!program.holds(compiled, row)) this.violate(compiled.invariant.id);
+    }
+  }
+
+  /** Bounds and progress. */
+  private look(): void {
+    this.glance = GLANCE;
+    const { bounds, onProgress } = this.options;
+    const { table, stats } = this;
+    const now = performance.now();
+    if (onProgress !== undefined) {
+      stats.states = table.count;
+      stats.transitions = this.transitions;
+      stats.bytes = table.bytes + this.sleepOf.byteLength;
+      stats.longest = this.longest;
+      onProgress(stats);
+    }
+    if (now > this.deadline) this.stop('time');
+    else if (bounds?.states !== undefined && table.count >= bounds.states) this.stop('states');
+    else if (bounds?.memory !== undefined && table.bytes > bounds.memory) this.stop('memory');
+  }
+}

@@ -1,0 +1,309 @@
+/**
+ * A scenario compiled to integers: columns of entities and threads, and what a step does to a row
+ * of them. All search orders run on this.
+ */
+
+import type { AnyEventObject, AnyStateMachine } from 'xstate';
+import { LocalTable, UNKNOWN, Values } from './local-table.js';
+import { ScenarioError } from './scenario.js';
+import type { Entity, EntityView, Invariant, Scenario } from './scenario.js';
+import { Kind, ThreadTrie } from './thread-trie.js';
+
+/** Threads are bits of a number. */
+export const MAX_THREADS = 30;
+/** Steps of one thread. */
+export const DEFAULT_MAX_STEPS = 1000;
+
+/** An invariant over several entities, by their columns. */
+export interface CompiledInvariant {
+  readonly invariant: Invariant;
+  readonly columns: readonly number[];
+  /** Results by the snapshots of its entities. */
+  readonly known: Map<string, boolean>;
+}
+
+export class Program {
+  readonly entityNames: readonly string[];
+  /** By entity. Entities of one machine have one table. */
+  readonly tables: readonly LocalTable[];
+  readonly values = new Values();
+  readonly trie: ThreadTrie;
+  /** Snapshots of the entities at the start. */
+  readonly initial: readonly number[];
+  readonly invariants: readonly CompiledInvariant[];
+  readonly atEnd: readonly CompiledInvariant[];
+  /** By entity: an invariant that holds all the time looks at it. */
+  readonly visible: readonly boolean[];
+  readonly declaredThreads: number;
+  private readonly mayWait: ReadonlySet<string>;
+
+  constructor(
+    readonly scenario: Scenario,
+    maxSteps = DEFAULT_MAX_STEPS,
+  ) {
+    this.entityNames = Object.keys(scenario.entities);
+    const columns = new Map(this.entityNames.map((name, i) => [name, i]));
+    const byMachine = new Map<AnyStateMachine, LocalTable>();
+    const tables: LocalTable[] = [];
+    const initial: number[] = [];
+    for (const name of this.entityNames) {
+      const { machine, input } = asEntity(scenario.entities[name]);
+      try {
+        let table = byMachine.get(machine);
+        if (table === undefined) {
+          table = new LocalTable(machine, this.values);
+          byMachine.set(machine, table);
+        }
+        tables.push(table);
+        initial.push(table.interned.start(input));
+        table.grow();
+      } catch (error) {
+        throw new ScenarioError(
+          `the machine does not start: ${messageOf(error)}`,
+          `entity "${name}"`,
+          '',
+          { cause: error },
+        );
+      }
+    }
+    this.tables = tables;
+    this.initial = initial;
+    const bodies = Object.entries(scenario.threads);
+    checkThreads(bodies.length);
+    this.trie = new ThreadTrie(
+      this.values,
+      (entity, event, where) => {
+        const column = columns.get(entity);
+        if (column === undefined) {
+          const known = this.entityNames.join(', ');
+          throw new ScenarioError(`there is no entity "${entity}"`, where, `there are ${known}`);
+        }
+        return { entity: column, event: this.event(column, event, where) };
+      },
+      maxSteps,
+    );
+    for (const [name, body] of bodies) this.trie.addThread(name, body);
+    this.declaredThreads = bodies.length;
+    const compiled = (scenario.invariants ?? []).map((invariant): CompiledInvariant => {
+      const of = invariant.entities.map((entity) => {
+        const column = columns.get(entity);
+        if (column === undefined) {
+          throw new ScenarioError(
+            `there is no entity "${entity}"`,
+            `invariant ${invariant.id}`,
+            '',
+          );
+        }
+        return column;
+      });
+      return { invariant, columns: of, known: new Map() };
+    });
+    this.invariants = compiled.filter(({ invariant }) => invariant.when !== 'end');
+    this.atEnd = compiled.filter(({ invariant }) => invariant.when === 'end');
+    const seen = new Set(this.invariants.flatMap(({ columns }) => columns));
+    this.visible = this.entityNames.map((_, column) => seen.has(column));
+    this.mayWait = new Set(scenario.mayWait ?? []);
+  }
+
+  /** Number of entities: the columns before those of the threads. */
+  get entities(): number {
+    return this.tables.length;
+  }
+
+  /** Calls of xstate so far. */
+  get computed(): number {
+    return [...new Set(this.tables)].reduce((sum, table) => sum + table.computed, 0);
+  }
+
+  /** A row for `threads` threads, at the start. */
+  start(threads: number): Int32Array {
+    const row = new Int32Array(this.entities + threads);
+    row.set(this.initial);
+    for (let t = 0; t < this.declaredThreads; t++) row[this.entities + t] = this.trie.root(t);
+    return row;
+  }
+
+  /** Whether thread `t` can make its step. */
+  enabled(row: Int32Array, t: number): boolean {
+    const { trie, entities } = this;
+    const node = row[entities + t];
+    if (node === 0) return false;
+    switch (trie.kind[node]) {
+      case Kind.Send: {
+        const entity = trie.entity[node];
+        const table = this.tables[entity];
+        const event = trie.event[node];
+        const snapshot = row[entity];
+        let next = table.next[snapshot * table.stride + event];
+        if (next === UNKNOWN) next = this.compute(entity, snapshot, event, node);
+        return next >= 0;
+      }
+      case Kind.Choose:
+      case Kind.Spawn:
+        return true;
+      case Kind.Join: {
+        const other = row[entities + trie.other[node]];
+        return other !== 0 && trie.kind[other] === Kind.Done;
+      }
+      default:
+        return false;
+    }
+  }
+
+  /** In how many ways thread `t` can make its step: more than one for a choice. */
+  outcomes(row: Int32Array, t: number): number {
+    const node = row[this.entities + t];
+    return this.trie.kind[node] === Kind.Choose ? this.trie.options[node].length : 1;
+  }
+
+  /** Makes the step of thread `t`, which is enabled, in `row`. Returns the node that it comes to. */
+  step(row: Int32Array, t: number, outcome: number): number {
+    const { trie, entities } = this;
+    const node = row[entities + t];
+    let next: number;
+    switch (trie.kind[node]) {
+      case Kind.Send: {
+        const entity = trie.entity[node];
+        const table = this.tables[entity];
+        const at = row[entity] * table.stride + trie.event[node];
+        row[entity] = table.next[at];
+        next = trie.child(node, table.reply[at]);
+        break;
+      }
+      case Kind.Choose:
+        next = trie.child(node, trie.options[node][outcome]);
+        break;
+      case Kind.Spawn: {
+        const other = trie.other[node];
+        row[entities + other] = trie.root(other);
+        next = trie.child(node, this.values.intern(trie.threads[other].name));
+        break;
+      }
+      default:
+        next = trie.child(node, 0);
+    }
+    row[entities + t] = next;
+    return next;
+  }
+
+  /** The node that a step, which is enabled, would come to. */
+  nodeAfter(row: Int32Array, node: number, outcome: number): number {
+    const { trie } = this;
+    switch (trie.kind[node]) {
+      case Kind.Send: {
+        const entity = trie.entity[node];
+        const table = this.tables[entity];
+        return trie.child(node, table.reply[row[entity] * table.stride + trie.event[node]]);
+      }
+      case Kind.Choose:
+        return trie.child(node, trie.options[node][outcome]);
+      case Kind.Spawn:
+        return trie.child(node, this.values.intern(trie.threads[trie.other[node]].name));
+      default:
+        return trie.child(node, 0);
+    }
+  }
+
+  /** Whether a thread is over, or has not begun. */
+  over(row: Int32Array, t: number): boolean {
+    const node = row[this.entities + t];
+    return node === 0 || this.trie.kind[node] === Kind.Done;
+  }
+
+  /** Threads that wait in a state in which nobody can go on, but for those that may. */
+  stuck(row: Int32Array): number[] {
+    const stuck: number[] = [];
+    for (let t = 0; t < row.length - this.entities; t++) {
+      const node = row[this.entities + t];
+      if (node === 0) continue;
+      const kind = this.trie.kind[node];
+      if (kind === Kind.Done || kind === Kind.Threw || kind === Kind.Cut) continue;
+      if (!this.mayWait.has(this.trie.threads[t].name)) stuck.push(t);
+    }
+    return stuck;
+  }
+
+  holds(compiled: CompiledInvariant, row: Int32Array): boolean {
+    const key = compiled.columns.map((column) => row[column]).join(' ');
+    let holds = compiled.known.get(key);
+    if (holds === undefined) {
+      const { invariant, columns } = compiled;
+      const view = Object.fromEntries(
+        columns.map((column) => [this.entityNames[column], this.view(column, row[column])]),
+      );
+      try {
+        holds = invariant.holds(view);
+      } catch (error) {
+        throw new ScenarioError(messageOf(error), `invariant ${invariant.id}`, '', {
+          cause: error,
+        });
+      }
+      compiled.known.set(key, holds);
+    }
+    return holds;
+  }
+
+  view(entity: number, snapshot: number): EntityView {
+    const { interned } = this.tables[entity];
+    return {
+      state: interned.stateName(snapshot),
+      context: interned.context(snapshot),
+      hasTag: (tag) => interned.snapshot(snapshot).hasTag(tag),
+    };
+  }
+
+  private event(entity: number, event: AnyEventObject, where: string): number {
+    const table = this.tables[entity];
+    const { machine } = table.interned;
+    if (typeof event?.type !== 'string') {
+      throw new ScenarioError('an event without a type', where, 'events are { type: … }');
+    }
+    const known = machine.events as readonly string[];
+    if (!known.some((descriptor) => describes(descriptor, event.type))) {
+      throw new ScenarioError(
+        `"${this.entityNames[entity]}" accepts no "${event.type}" in any state`,
+        where,
+        `machine "${machine.id}" knows ${known.join(', ')}`,
+      );
+    }
+    return table.event(event);
+  }
+
+  private compute(entity: number, snapshot: number, event: number, node: number): number {
+    try {
+      return this.tables[entity].compute(snapshot, event);
+    } catch (error) {
+      if (error instanceof ScenarioError) throw error;
+      const { type } = this.tables[entity].interned.eventOf(event);
+      throw new ScenarioError(
+        `"${this.entityNames[entity]}" failed at "${type}": ${messageOf(error)}`,
+        this.trie.where(node),
+        '',
+        { cause: error },
+      );
+    }
+  }
+}
+
+export function checkThreads(count: number): void {
+  if (count > MAX_THREADS) {
+    throw new ScenarioError(
+      `there are ${count} threads`,
+      'threads',
+      `at most ${MAX_THREADS} can be explored: every further one multiplies the interleavings`,
+    );
+  }
+}
+
+function describes(descriptor: string, type: string): boolean {
+  if (descriptor === '*' || descriptor === type) return true;
+  return descriptor.endsWith('.*') && type.startsWith(descriptor.slice(0, -1));
+}
+
+function asEntity(entity: Entity): { readonly machine: AnyStateMachine; readonly input: unknown } {
+  return 'machine' in entity && 'input' in entity ? entity : { machine: entity, input: undefined };
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

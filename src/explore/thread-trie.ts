@@ -1,0 +1,280 @@
+/**
+ * Threads as tries: a thread's local state is the sequence of replies that it was given, a node. A
+ * new node is made by running the generator over its replies; a known one is a lookup. Design
+ * section 3.
+ */
+
+import type { AnyEventObject } from 'xstate';
+import { stable } from '../../machines/intern.js';
+import { SELF } from '../../machines/step.js';
+import type { Step, ThreadBody } from '../../machines/step.js';
+import type { Values } from './local-table.js';
+import { ScenarioError } from './scenario.js';
+
+/** What a thread does next at a node. */
+export const enum Kind {
+  Send,
+  Choose,
+  Spawn,
+  Join,
+  /** It is over. */
+  Done,
+  /** It threw. */
+  Threw,
+  /** It has made as many steps as are looked at. */
+  Cut,
+}
+
+/** What the trie asks of the program about a send. */
+export interface SendTarget {
+  readonly entity: number;
+  readonly event: number;
+}
+
+export interface ProgramThread {
+  readonly name: string;
+  readonly body: ThreadBody;
+}
+
+export class ThreadTrie {
+  /** Declared threads, then those that are spawned, as they are met. */
+  readonly threads: ProgramThread[] = [];
+  private readonly indexes = new Map<string, number>();
+
+  // Columns by node. Node 0 is no node: a thread that has not begun.
+  readonly kind: number[] = [Kind.Done];
+  /** Of a send: entity and event; else -1. */
+  readonly entity: number[] = [-1];
+  readonly event: number[] = [-1];
+  readonly thread: number[] = [-1];
+  readonly parent: number[] = [0];
+  /** The reply that led here. */
+  readonly reply: number[] = [0];
+  readonly depth: number[] = [0];
+  readonly step: (Step | undefined)[] = [undefined];
+  /** Of a choose: value ids of its options. */
+  readonly options: (readonly number[])[] = [[]];
+  /** Of a spawn or a join: the other thread; else -1. */
+  readonly other: number[] = [-1];
+  readonly error: unknown[] = [undefined];
+  /** The head of a loop: a step that leads to it may close a loop. */
+  readonly loopHead: boolean[] = [false];
+  /** The child by the first reply that was met, and the others. */
+  private readonly firstReply: number[] = [-1];
+  private readonly firstChild: number[] = [0];
+  private readonly moreChildren: (Map<number, number> | undefined)[] = [undefined];
+  private readonly roots: number[] = [];
+  private readonly loopHeads = new Map<string, number>();
+  /** Some thread has marked the head of a loop. */
+  hasLoops = false;
+
+  constructor(
+    private readonly values: Values,
+    private readonly target: (entity: string, event: AnyEventObject, where: string) => SendTarget,
+    /** Steps of one thread that are looked at. */
+    private readonly maxSteps: number,
+  ) {}
+
+  /** Number of nodes, the one that is none included. */
+  get size(): number {
+    return this.kind.length;
+  }
+
+  addThread(name: string, body: ThreadBody): number {
+    const known = this.indexes.get(name);
+    if (known !== undefined) return known;
+    const index = this.threads.length;
+    this.indexes.set(name, index);
+    this.threads.push({ name, body });
+    return index;
+  }
+
+  indexOf(name: string): number | undefined {
+    return this.indexes.get(name);
+  }
+
+  root(thread: number): number {
+    return (this.roots[thread] ??= this.make(thread, 0, 0));
+  }
+
+  /** The node after `reply` at `node`. */
+  child(node: number, reply: number): number {
+    if (this.firstReply[node] === reply) return this.firstChild[node];
+    const known = this.moreChildren[node]?.get(reply);
+    if (known !== undefined) return known;
+    const made = this.make(this.thread[node], node, reply);
+    if (this.firstReply[node] < 0) {
+      this.firstReply[node] = reply;
+      this.firstChild[node] = made;
+    } else {
+      (this.moreChildren[node] ??= new Map<number, number>()).set(reply, made);
+    }
+    return made;
+  }
+
+  /** The state that a loop's head was marked with, as text. */
+  headOf(node: number): string {
+    return [...this.loopHeads].find(([, head]) => head === node)![0].replace(/^\d+ /, '');
+  }
+
+  /** The children that were met. */
+  *children(node: number): Generator<number> {
+    if (this.firstReply[node] < 0) return;
+    yield this.firstChild[node];
+    const more = this.moreChildren[node];
+    if (more !== undefined) yield* more.values();
+  }
+
+  /** `thread "T0", step 3`; steps are counted from 1. */
+  where(node: number): string {
+    return `thread "${this.threads[this.thread[node]].name}", step ${this.depth[node] + 1}`;
+  }
+
+  private make(thread: number, parent: number, reply: number): number {
+    const { name, body } = this.threads[thread];
+    const path = parent === 0 ? [] : [...this.pathTo(parent), { node: parent, reply }];
+    const depth = path.length;
+    const where = `thread "${name}", step ${depth + 1}`;
+    let step: Step | undefined;
+    let loop: string | undefined;
+    let error: unknown;
+    let spawned = 0;
+    try {
+      const generator = body(name);
+      let result = generator.next();
+      const passLoops = () => {
+        loop = undefined;
+        while (result.done !== true && result.value.type === 'loop') {
+          loop = stable(result.value.state) ?? 'undefined';
+          result = generator.next();
+        }
+      };
+      passLoops();
+      for (const { node, reply } of path) {
+        if (result.done === true || !same(result.value, this.step[node]!)) {
+          throw new ScenarioError(
+            'the thread did something else when it was run again with the same replies',
+            `thread "${name}", step ${this.depth[node] + 1}`,
+            'a thread may depend on nothing but the replies to its steps',
+          );
+        }
+        if (result.value.type === 'spawn') spawned++;
+        result = generator.next(this.values.value(reply));
+        passLoops();
+      }
+      if (result.done !== true) step = result.value;
+    } catch (thrown) {
+      if (thrown instanceof ScenarioError) throw thrown;
+      error = thrown ?? new Error('undefined was thrown');
+    }
+    if (loop !== undefined) {
+      const key = `${thread} ${loop}`;
+      const head = this.loopHeads.get(key);
+      if (head !== undefined) return head;
+      this.loopHeads.set(key, this.size);
+      this.hasLoops = true;
+    }
+    return this.add(thread, parent, reply, depth, step, error, spawned, where, loop !== undefined);
+  }
+
+  private add(
+    thread: number,
+    parent: number,
+    reply: number,
+    depth: number,
+    step: Step | undefined,
+    error: unknown,
+    spawned: number,
+    where: string,
+    loopHead: boolean,
+  ): number {
+    let kind = step === undefined ? (error === undefined ? Kind.Done : Kind.Threw) : Kind.Cut;
+    let sent: SendTarget | undefined;
+    let options: readonly number[] = [];
+    let other = -1;
+    if (step !== undefined && depth < this.maxSteps) {
+      switch (step.type) {
+        case 'send':
+          kind = Kind.Send;
+          sent = this.target(step.entity, this.addressed(step.event, thread), where);
+          break;
+        case 'choose':
+          kind = Kind.Choose;
+          if (step.options.length === 0) {
+            throw new ScenarioError('a choice among nothing', where, 'give it options');
+          }
+          options = step.options.map((option) => this.values.intern(option));
+          break;
+        case 'spawn':
+          kind = Kind.Spawn;
+          other = this.addThread(`${this.threads[thread].name}.${spawned}`, step.body);
+          break;
+        case 'join': {
+          kind = Kind.Join;
+          const joined = this.indexes.get(step.thread);
+          if (joined === undefined) {
+            throw new ScenarioError(`there is no thread "${step.thread}"`, where, '');
+          }
+          other = joined;
+          break;
+        }
+        default:
+          throw new ScenarioError(
+            `it yields ${JSON.stringify(step)}, which is no step`,
+            where,
+            'yield what send(), choose(), spawn(), join() and loopHead() make, with yield*',
+          );
+      }
+    }
+    const node = this.size;
+    this.kind.push(kind);
+    this.entity.push(sent?.entity ?? -1);
+    this.event.push(sent?.event ?? -1);
+    this.thread.push(thread);
+    this.parent.push(parent);
+    this.reply.push(reply);
+    this.depth.push(depth);
+    this.step.push(step);
+    this.options.push(options);
+    this.other.push(other);
+    this.error.push(error);
+    this.loopHead.push(loopHead);
+    this.firstReply.push(-1);
+    this.firstChild.push(0);
+    this.moreChildren.push(undefined);
+    return node;
+  }
+
+  private addressed(event: AnyEventObject, thread: number): AnyEventObject {
+    const { name } = this.threads[thread];
+    const fields = Object.entries(event);
+    return fields.some(([, value]) => value === SELF)
+      ? (Object.fromEntries(
+          fields.map(([key, value]) => [key, value === SELF ? name : (value as unknown)]),
+        ) as AnyEventObject)
+      : event;
+  }
+
+  /** Nodes and the replies that led on from them, to `node`. */
+  private pathTo(node: number): { readonly node: number; readonly reply: number }[] {
+    const path: { readonly node: number; readonly reply: number }[] = [];
+    for (let at = node; this.parent[at] !== 0; at = this.parent[at]) {
+      path.push({ node: this.parent[at], reply: this.reply[at] });
+    }
+    return path.reverse();
+  }
+}
+
+function same(a: Step, b: Step): boolean {
+  if (a.type !== b.type) return false;
+  switch (a.type) {
+    case 'send':
+      return b.type === 'send' && a.entity === b.entity && stable(a.event) === stable(b.event);
+    case 'choose':
+      return b.type === 'choose' && stable(a.options) === stable(b.options);
+    case 'join':
+      return b.type === 'join' && a.thread === b.thread;
+    default:
+      return true;
+  }
+}

@@ -1,0 +1,251 @@
+/**
+ * The plainest search there is: xstate snapshots and generators, every interleaving, states compared
+ * as text. It shares nothing with src/explore but the scenario's type.
+ */
+
+import { initialTransition, transition } from 'xstate';
+import type { AnyMachineSnapshot, AnyStateMachine } from 'xstate';
+import type { EntityView, Scenario } from '../../../src/explore/scenario.js';
+import { SELF } from '../../../machines/step.js';
+import type { Step, ThreadBody } from '../../../machines/step.js';
+
+interface State {
+  readonly snapshots: Readonly<Record<string, AnyMachineSnapshot>>;
+  /** Replies so far of each thread that has begun. */
+  readonly replies: Readonly<Record<string, readonly unknown[]>>;
+}
+
+export interface NaiveResult {
+  readonly states: number;
+  readonly finals: ReadonlySet<string>;
+  readonly violated: ReadonlySet<string>;
+}
+
+type Pending = Step | 'done' | 'threw';
+
+interface Ran {
+  readonly pending: Pending;
+  /** Of the loop head that it stands at; '' elsewhere. */
+  readonly loop: string;
+  /** Of the last head that it came by, and the replies since. */
+  readonly since: readonly [head: string, replies: readonly unknown[]];
+}
+
+export function naive(scenario: Scenario, maxStates: number): NaiveResult | undefined {
+  const bodies = new Map<string, ThreadBody>(Object.entries(scenario.threads));
+  const machines = Object.fromEntries(
+    Object.entries(scenario.entities).map(([name, entity]) => [name, entity as AnyStateMachine]),
+  );
+  const pendingOf = new Map<string, Ran>();
+  const pending = (name: string, replies: readonly unknown[]) => {
+    const key = JSON.stringify([name, replies]);
+    let known = pendingOf.get(key);
+    if (known === undefined) {
+      known = runAgain(bodies.get(name)!, name, replies, bodies);
+      pendingOf.set(key, known);
+    }
+    return known;
+  };
+  /** A thread at the head of a loop it was at before is where it was then. */
+  const atHead = new Map<string, readonly unknown[]>();
+  const settled = (name: string, replies: readonly unknown[]): readonly unknown[] => {
+    const { loop } = pending(name, replies);
+    if (loop === '') return replies;
+    const key = `${name} ${loop}`;
+    const head = atHead.get(key);
+    if (head === undefined) atHead.set(key, replies);
+    return head ?? replies;
+  };
+  const snapshotText = new Map<AnyMachineSnapshot, string>();
+  const text = (snapshot: AnyMachineSnapshot) => {
+    let known = snapshotText.get(snapshot);
+    if (known === undefined) {
+      known = sorted([snapshot.value, snapshot.context]);
+      snapshotText.set(snapshot, known);
+    }
+    return known;
+  };
+  const key = ({ snapshots, replies }: State) =>
+    JSON.stringify([
+      Object.entries(snapshots).map(([name, s]) => [name, text(s)]),
+      Object.entries(replies)
+        .map(([name, list]) => [name, sorted(pending(name, list).since)])
+        .sort((a, b) => (a[0] < b[0] ? -1 : 1)),
+    ]);
+  const view = (state: State): Record<string, EntityView> =>
+    Object.fromEntries(
+      Object.entries(state.snapshots).map(([name, s]) => [
+        name,
+        {
+          state: dotted(s.value),
+          context: s.context as unknown,
+          hasTag: (tag: string) => s.hasTag(tag as never),
+        },
+      ]),
+    );
+
+  const violated = new Set<string>();
+  const finals = new Set<string>();
+  const check = (state: State) => {
+    for (const s of Object.values(state.snapshots)) {
+      if (s.hasTag('violation' as never)) violated.add(ruleOf(s));
+    }
+    for (const { id, when, holds } of scenario.invariants ?? []) {
+      if (when !== 'end' && !holds(view(state))) violated.add(id);
+    }
+  };
+  const successors = (state: State): State[] => {
+    const next: State[] = [];
+    for (const [name, replies] of Object.entries(state.replies)) {
+      const step = pending(name, replies).pending;
+      if (step === 'done' || step === 'threw') continue;
+      const answered = (reply: unknown, change: Partial<State> = {}) => {
+        const mine = settled(name, [...replies, reply]);
+        next.push({
+          snapshots: change.snapshots ?? state.snapshots,
+          replies: { ...state.replies, ...change.replies, [name]: mine },
+        });
+      };
+      if (step.type === 'send') {
+        const event = Object.fromEntries(
+          Object.entries(step.event).map(([k, v]) => [k, v === SELF ? name : (v as unknown)]),
+        ) as { type: string };
+        const from = state.snapshots[step.entity];
+        if (!from.can(event)) continue;
+        const [to, actions] = transition(machines[step.entity], from, event);
+        const emitted = (actions as { type: string; params: { event: unknown } }[])
+          .filter(({ type }) => type === 'xstate.emit')
+          .map(({ params }) => params.event);
+        answered(emitted.at(-1), {
+          snapshots: { ...state.snapshots, [step.entity]: to as AnyMachineSnapshot },
+        });
+      } else if (step.type === 'choose') {
+        for (const option of step.options) answered(option);
+      } else if (step.type === 'spawn') {
+        const n = countSpawns(bodies.get(name)!, name, replies);
+        const child = `${name}.${n}`;
+        bodies.set(child, step.body);
+        answered(child, { replies: { [child]: settled(child, []) } });
+      } else if (step.type === 'join') {
+        const other = state.replies[step.thread];
+        if (other !== undefined && pending(step.thread, other).pending === 'done') {
+          answered(undefined);
+        }
+      }
+    }
+    return next;
+  };
+
+  const start: State = {
+    snapshots: Object.fromEntries(
+      Object.entries(machines).map(([name, machine]) => [name, initialTransition(machine)[0]]),
+    ),
+    replies: Object.fromEntries(
+      Object.keys(scenario.threads).map((name) => [name, settled(name, [])]),
+    ),
+  };
+  const met = new Set<string>([key(start)]);
+  const queue = [start];
+  for (const state of queue) {
+    if (met.size > maxStates) return undefined;
+    check(state);
+    const next = successors(state);
+    for (const [name, replies] of Object.entries(state.replies)) {
+      if (pending(name, replies).pending === 'threw') violated.add('exception');
+    }
+    if (next.length === 0) {
+      finals.add(key(state));
+      const waiting = Object.entries(state.replies).some(([name, replies]) => {
+        const step = pending(name, replies).pending;
+        return step !== 'done' && step !== 'threw';
+      });
+      const broken = Object.values(state.snapshots).some((s) => s.hasTag('violation' as never));
+      if (waiting && !broken) violated.add('deadlock');
+      if (!waiting) {
+        for (const { id, when, holds } of scenario.invariants ?? []) {
+          if (when === 'end' && !holds(view(state))) violated.add(id);
+        }
+      }
+    }
+    for (const successor of next) {
+      const k = key(successor);
+      if (met.has(k)) continue;
+      met.add(k);
+      queue.push(successor);
+    }
+  }
+  return { states: met.size, finals, violated };
+}
+
+function runAgain(
+  body: ThreadBody,
+  name: string,
+  replies: readonly unknown[],
+  bodies: Map<string, ThreadBody>,
+): Ran {
+  let loop = '';
+  let head = '';
+  let at = 0;
+  let given = 0;
+  const since = () => [head, replies.slice(at)] as const;
+  try {
+    const generator = body(name);
+    let result = generator.next();
+    let spawned = 0;
+    const pass = () => {
+      loop = '';
+      while (result.done !== true && result.value.type === 'loop') {
+        loop = head = JSON.stringify(result.value.state);
+        at = given;
+        result = generator.next();
+      }
+    };
+    pass();
+    for (const reply of replies) {
+      if (result.done === true) throw new Error('more replies than steps');
+      if (result.value.type === 'spawn') bodies.set(`${name}.${spawned++}`, result.value.body);
+      given++;
+      result = generator.next(reply);
+      pass();
+    }
+    return { pending: result.done === true ? 'done' : result.value, loop, since: since() };
+  } catch {
+    return { pending: 'threw', loop, since: since() };
+  }
+}
+
+function countSpawns(body: ThreadBody, name: string, replies: readonly unknown[]): number {
+  const generator = body(name);
+  let result = generator.next();
+  let count = 0;
+  const pass = () => {
+    while (result.done !== true && result.value.type === 'loop') result = generator.next();
+  };
+  pass();
+  for (const reply of replies) {
+    if (result.done !== true && result.value.type === 'spawn') count++;
+    result = generator.next(reply);
+    pass();
+  }
+  return count;
+}
+
+function ruleOf(snapshot: AnyMachineSnapshot): string {
+  const metas = Object.values(snapshot.getMeta() as Record<string, { rule?: string } | undefined>);
+  return metas.find((meta) => meta?.rule !== undefined)?.rule ?? 'unnamed rule';
+}
+
+function dotted(value: unknown): string {
+  if (typeof value === 'string') return value;
+  return Object.entries(value as Record<string, unknown>)
+    .map(([key, inner]) => `${key}.${dotted(inner)}`)
+    .join(' ');
+}
+
+export function sorted(value: unknown): string {
+  return JSON.stringify(value, (_key, inner: unknown) =>
+    inner !== null && typeof inner === 'object' && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  );
+}
