@@ -7,7 +7,13 @@
  */
 
 import { initialTransition, transition } from 'xstate';
-import type { AnyEventObject, AnyStateMachine, EventObject, SnapshotFrom } from 'xstate';
+import type {
+  AnyEventObject,
+  AnyStateMachine,
+  EventObject,
+  SnapshotFrom,
+  StateValue,
+} from 'xstate';
 
 /** A machine that answered twice differently from the same snapshot and event: it is not pure. */
 export class ImpureMachineError extends Error {
@@ -39,6 +45,11 @@ interface EmitAction {
   readonly params: { readonly event: AnyEventObject };
 }
 
+interface Resolvable {
+  readonly value: StateValue;
+  readonly status: 'active' | 'done' | 'error' | 'stopped';
+}
+
 const NONE: readonly AnyEventObject[] = [];
 
 export class InternedMachine {
@@ -68,8 +79,9 @@ export class InternedMachine {
 
   /** The snapshot in the same state with another context. */
   withContext(snapshot: number, context: unknown): number {
-    const { value, status } = this.known[snapshot].snapshot;
-    return this.intern(this.machine.resolveState({ value, status, context }));
+    const { value, status } = this.known[snapshot].snapshot as Resolvable;
+    const resolved: unknown = this.machine.resolveState({ value, status, context });
+    return this.intern(resolved as SnapshotFrom<AnyStateMachine>);
   }
 
   /** The event behind a number. */

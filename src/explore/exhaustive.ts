@@ -6,7 +6,7 @@
 
 import { Futures } from './futures.js';
 import { ENDLESS } from './independence.js';
-import { Protection } from './protection.js';
+import { Sections } from './sections.js';
 import { checkThreads } from './program.js';
 import type { Program } from './program.js';
 import { StateTable } from './state-table.js';
@@ -92,7 +92,7 @@ export interface SearchOptions {
 export const DEADLOCK = 'deadlock';
 export const EXCEPTION = 'exception';
 
-/** A thread was met that the columns have no place for. */
+/** A thread was met that the columns have no place for, or a section that is not one step. */
 class Restart extends Error {}
 
 /** Stored states between two glances at the clock. */
@@ -102,7 +102,7 @@ const GLANCE = 2048;
 export class Exhaustive {
   private readonly reductions: Reductions;
   private readonly futures: Futures;
-  private readonly protection: Protection;
+  private readonly sections: Sections;
   private group: SymmetryGroup | undefined;
 
   constructor(
@@ -111,12 +111,12 @@ export class Exhaustive {
   ) {
     this.reductions = { ...ALL_REDUCTIONS, ...options.reductions };
     this.futures = new Futures(program);
-    this.protection = new Protection(program);
+    this.sections = new Sections(program);
   }
 
   /** Throws ScenarioError where the scenario itself is at fault. */
   run(): SearchResult {
-    const { program, reductions, options, futures, protection } = this;
+    const { program, reductions, options, futures, sections } = this;
     const { trie } = program;
     const time = options.bounds?.time;
     const deadline = time === undefined ? Infinity : performance.now() + time;
@@ -128,7 +128,7 @@ export class Exhaustive {
     }
     const learn = () => {
       const learned = futures.learn(this.group);
-      return protection.learn() || learned;
+      return sections.learn() || learned;
     };
     const learns = reductions.alone;
     if (learns) learn();
@@ -139,7 +139,7 @@ export class Exhaustive {
       const round = new Round(
         program,
         futures,
-        protection,
+        sections,
         this.group,
         reductions,
         options,
@@ -218,6 +218,17 @@ function doubled(array: Int32Array): Int32Array {
   return larger;
 }
 
+/** Accesses of a collapsed section; a longer one is not collapsed. */
+const MAX_INSIDE = 64;
+
+/** What a step sends, in its order: the entities, the events, and in which snapshots they arrive. */
+class Access {
+  count = 0;
+  readonly entity = new Int32Array(MAX_INSIDE);
+  readonly event = new Int32Array(MAX_INSIDE);
+  readonly local = new Int32Array(MAX_INSIDE);
+}
+
 /** One search with frozen futures. */
 class Round {
   readonly violated = new Map<string, Int32Array>();
@@ -235,11 +246,14 @@ class Round {
   private knownNodes = 0;
   private glance = GLANCE;
   private readonly entities: number;
+  private readonly applied: number[] = [];
+  private readonly first = new Access();
+  private readonly second = new Access();
 
   constructor(
     private readonly program: Program,
     private readonly futures: Futures,
-    private readonly protection: Protection,
+    private readonly sections: Sections,
     private readonly group: SymmetryGroup | undefined,
     private readonly reductions: Reductions,
     private readonly options: SearchOptions,
@@ -299,8 +313,7 @@ class Round {
         table.load(frames.state[top], row);
       }
       const asleep = this.stillAsleep(row, frames.asleep[top] & ~(1 << t), t);
-      const steps = frames.steps[top] + 1;
-      this.step(t, frames.outcome[top], steps);
+      const steps = this.step(t, frames.outcome[top], frames.steps[top] + 1);
       if (!this.stopped) this.goOn(asleep, steps);
     }
   }
@@ -316,20 +329,108 @@ class Round {
   }
 
   private independent(row: Int32Array, z: number, t: number): boolean {
-    const { trie, visible } = this.program;
-    const { entities } = this;
-    const a = row[entities + z];
-    const b = row[entities + t];
-    const ea = trie.entity[a];
-    const eb = trie.entity[b];
-    if (ea < 0 || eb < 0) return true;
-    if (ea !== eb) return !(visible[ea] && visible[eb]);
-    return (
-      !visible[ea] && this.futures.independence[ea].commute(row[ea], trie.event[a], trie.event[b])
-    );
+    const { entities, program } = this;
+    const a = this.access(row, row[entities + z], this.first);
+    const b = this.access(row, row[entities + t], this.second);
+    const { visible } = program;
+    for (let i = 0; i < a.count; i++) {
+      for (let j = 0; j < b.count; j++) {
+        const entity = a.entity[i];
+        if (entity !== b.entity[j]) {
+          if (visible[entity] && visible[b.entity[j]]) return false;
+        } else if (visible[entity] || !this.sequencesCommute(a, b, entity)) {
+          return false;
+        }
+      }
+    }
+    return true;
   }
 
-  private step(t: number, outcome: number, steps: number): void {
+  /** Whether what `a` sends to `entity` commutes with what `b` sends to it. */
+  private sequencesCommute(a: Access, b: Access, entity: number): boolean {
+    const table = this.program.tables[entity];
+    const independence = this.futures.independence[entity];
+    // Every event of b must commute with every one of a, wherever the others have led.
+    for (let i = 0; i < a.count; i++) {
+      if (a.entity[i] !== entity) continue;
+      let local = a.local[i];
+      for (let j = 0; j < b.count; j++) {
+        if (b.entity[j] !== entity) continue;
+        if (!independence.commute(local, a.event[i], b.event[j])) return false;
+        local = table.step(local, b.event[j]);
+      }
+    }
+    return true;
+  }
+
+  /** What the step at `node` would send: of a collapsed section all that is inside. */
+  private access(row: Int32Array, node: number, into: Access): Access {
+    const { trie } = this.program;
+    into.count = 0;
+    const entity = trie.entity[node];
+    if (entity < 0) return into;
+    if (!this.collapsed(node)) {
+      into.entity[0] = entity;
+      into.event[0] = trie.event[node];
+      into.local[0] = row[entity];
+      into.count = 1;
+      return into;
+    }
+    return this.accessInside(row, node, entity, into);
+  }
+
+  private accessInside(row: Int32Array, lock: number, mutex: number, into: Access): Access {
+    const { trie, tables } = this.program;
+    let node = this.program.nodeAfter(row, lock, 0);
+    while (trie.entity[node] !== mutex) {
+      const entity = trie.entity[node];
+      if (!this.sections.inside(mutex, node) || into.count === MAX_INSIDE) this.divide(mutex);
+      let local = row[entity];
+      for (let i = into.count - 1; i >= 0; i--) {
+        if (into.entity[i] !== entity) continue;
+        local = tables[entity].step(into.local[i], into.event[i]);
+        break;
+      }
+      const event = trie.event[node];
+      if (tables[entity].step(local, event) < 0) this.divide(mutex);
+      into.entity[into.count] = entity;
+      into.event[into.count] = event;
+      into.local[into.count++] = local;
+      node = trie.child(node, tables[entity].reply[local * tables[entity].stride + event]);
+    }
+    return into;
+  }
+
+  private collapsed(node: number): boolean {
+    return this.reductions.sections && this.reductions.alone && this.sections.collapses(node);
+  }
+
+  private divide(mutex: number): never {
+    this.sections.divide(mutex);
+    throw new Restart();
+  }
+
+  /** Makes the step of a thread; of a collapsed section all that is inside. Returns the depth. */
+  private step(t: number, outcome: number, steps: number): number {
+    const { row, entities, program } = this;
+    const node = row[entities + t];
+    if (!this.collapsed(node)) {
+      this.microStep(t, outcome, steps);
+      return steps;
+    }
+    const mutex = program.trie.entity[node];
+    this.microStep(t, 0, steps);
+    for (;;) {
+      const at = row[entities + t];
+      const last = program.trie.entity[at] === mutex;
+      const ready = program.enabled(row, t);
+      if (!ready || !(last || this.sections.inside(mutex, at))) this.divide(mutex);
+      this.microStep(t, 0, ++steps);
+      if (last || this.stopped) return steps;
+    }
+  }
+
+  private microStep(t: number, outcome: number, steps: number): void {
     const { program, row, entities } = this;
     const entity = program.trie.entity[row[entities + t]];
     const node = program.step(row, t, outcome);
@@ -384,7 +485,7 @@ class Round {
         if (alone < 0 || !reductions.sections || program.outcomes(row, alone) > 1) break;
         if (((asleep >>> alone) & 1) !== 0) return;
         if (asleep !== 0) asleep = this.stillAsleep(row, asleep, alone);
-        this.step(alone, 0, ++steps);
+        steps = this.step(alone, 0, steps + 1);
         if (this.stopped) return;
       }
     }
@@ -423,8 +524,6 @@ class Round {
     }
   }
 
-  private readonly applied: number[] = [];
-
   private enabledThreads(row: Int32Array): number {
     let enabled = 0;
     for (let t = 0; t < this.threads; t++) if (this.program.enabled(row, t)) enabled |= 1 << t;
@@ -440,25 +539,49 @@ class Round {
   }
 
   private alone(row: Int32Array, t: number): boolean {
-    const { program, entities, threads } = this;
+    const { program, entities } = this;
     const { trie, visible } = program;
     const node = row[entities + t];
     // A step that closes a loop never runs alone: the others would never run.
     if (trie.hasLoops && this.closesLoop(row, t, node)) return false;
     const entity = trie.entity[node];
     if (entity < 0) return true;
-    const { at, most, independence } = this.futures;
-    if (visible[entity]) {
-      for (let u = 0; u < threads; u++) {
-        const other = row[entities + u];
-        if (u === t || other === 0) continue;
-        for (let e = 0; e < entities; e++) {
-          if (visible[e] && at[other * entities + e] !== 0) return false;
-        }
+    if (this.collapsed(node)) {
+      const access = this.access(row, node, this.first);
+      for (let i = 0; i < access.count; i++) {
+        if (!this.aloneAt(row, t, access.entity[i], access.event[i], access.local[i])) return false;
       }
-    } else if (this.reductions.sections && this.protection.holds(entity, node)) {
       return true;
     }
+    if (visible[entity]) return !this.othersSeen(row, t);
+    if (this.reductions.sections && this.sections.protects(entity, node)) return true;
+    return this.aloneAt(row, t, entity, trie.event[node], row[entity]);
+  }
+
+  /** Whether a thread but `t` may still send to an entity that an invariant looks at. */
+  private othersSeen(row: Int32Array, t: number): boolean {
+    const { entities, threads, futures } = this;
+    const { visible } = this.program;
+    for (let u = 0; u < threads; u++) {
+      const other = row[entities + u];
+      if (u === t || other === 0) continue;
+      for (let e = 0; e < entities; e++) {
+        if (visible[e] && futures.at[other * entities + e] !== 0) return true;
+      }
+    }
+    return false;
+  }
+
+  /** Whether `event`, sent by `t` in snapshot `local`, commutes with all that others may still send. */
+  private aloneAt(
+    row: Int32Array,
+    t: number,
+    entity: number,
+    event: number,
+    local: number,
+  ): boolean {
+    const { entities, threads } = this;
+    const { at, most, independence } = this.futures;
     const { sets } = independence[entity];
     let others = 0;
     let count = 0;
@@ -471,7 +594,7 @@ class Round {
       const more = most[other * entities + entity];
       count = more === ENDLESS || count === ENDLESS ? ENDLESS : count + more;
     }
-    return independence[entity].alone(row[entity], trie.event[node], others, count);
+    return independence[entity].alone(local, event, others, count);
   }
 
   private closesLoop(row: Int32Array, t: number, node: number): boolean {

@@ -5,8 +5,8 @@
 
 import type { AnyEventObject, AnyStateMachine } from 'xstate';
 import { LocalTable, UNKNOWN, Values } from './local-table.js';
-import { ScenarioError } from './scenario.js';
-import type { Entity, EntityView, Invariant, Scenario } from './scenario.js';
+import { ScenarioError } from './scenario-error.js';
+import type { Entity, EntityView, Invariant, Scenario } from '../../machines/scenario.js';
 import { Kind, ThreadTrie } from './thread-trie.js';
 
 /** Threads are bits of a number. */

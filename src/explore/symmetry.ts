@@ -9,8 +9,8 @@ import type { EventSets } from './independence.js';
 import type { Futures } from './futures.js';
 import type { LocalTable } from './local-table.js';
 import type { Program } from './program.js';
-import { ScenarioError } from './scenario.js';
-import type { Symmetry } from './scenario.js';
+import { ScenarioError } from './scenario-error.js';
+import type { Symmetry } from '../../machines/scenario.js';
 import { Kind } from './thread-trie.js';
 
 interface Member {

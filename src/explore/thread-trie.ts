@@ -9,7 +9,7 @@ import { stable } from '../../machines/intern.js';
 import { SELF } from '../../machines/step.js';
 import type { Step, ThreadBody } from '../../machines/step.js';
 import type { Values } from './local-table.js';
-import { ScenarioError } from './scenario.js';
+import { ScenarioError } from './scenario-error.js';
 
 /** What a thread does next at a node. */
 export const enum Kind {

@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { Exhaustive, NO_REDUCTION } from '../../../src/explore/exhaustive.js';
 import type { Reductions, SearchStats } from '../../../src/explore/exhaustive.js';
 import { Program } from '../../../src/explore/program.js';
-import type { Scenario } from '../../../src/explore/scenario.js';
+import type { Scenario } from '../../../machines/scenario.js';
 import { naive, sorted } from './naive.js';
 import { randomScenario } from './random-scenario.js';
 import type { Shape } from './random-scenario.js';

@@ -5,7 +5,7 @@
 
 import { initialTransition, transition } from 'xstate';
 import type { AnyMachineSnapshot, AnyStateMachine } from 'xstate';
-import type { EntityView, Scenario } from '../../../src/explore/scenario.js';
+import type { EntityView, Scenario } from '../../../machines/scenario.js';
 import { SELF } from '../../../machines/step.js';
 import type { Step, ThreadBody } from '../../../machines/step.js';
 
@@ -79,7 +79,7 @@ export function naive(scenario: Scenario, maxStates: number): NaiveResult | unde
         {
           state: dotted(s.value),
           context: s.context as unknown,
-          hasTag: (tag: string) => s.hasTag(tag as never),
+          hasTag: (tag: string) => s.hasTag(tag),
         },
       ]),
     );
@@ -88,10 +88,10 @@ export function naive(scenario: Scenario, maxStates: number): NaiveResult | unde
   const finals = new Set<string>();
   const check = (state: State) => {
     for (const s of Object.values(state.snapshots)) {
-      if (s.hasTag('violation' as never)) violated.add(ruleOf(s));
+      if (s.hasTag('violation')) violated.add(ruleOf(s));
     }
-    for (const { id, when, holds } of scenario.invariants ?? []) {
-      if (when !== 'end' && !holds(view(state))) violated.add(id);
+    for (const invariant of scenario.invariants ?? []) {
+      if (invariant.when !== 'end' && !invariant.holds(view(state))) violated.add(invariant.id);
     }
   };
   const successors = (state: State): State[] => {
@@ -159,11 +159,11 @@ export function naive(scenario: Scenario, maxStates: number): NaiveResult | unde
         const step = pending(name, replies).pending;
         return step !== 'done' && step !== 'threw';
       });
-      const broken = Object.values(state.snapshots).some((s) => s.hasTag('violation' as never));
+      const broken = Object.values(state.snapshots).some((s) => s.hasTag('violation'));
       if (waiting && !broken) violated.add('deadlock');
       if (!waiting) {
-        for (const { id, when, holds } of scenario.invariants ?? []) {
-          if (when === 'end' && !holds(view(state))) violated.add(id);
+        for (const invariant of scenario.invariants ?? []) {
+          if (invariant.when === 'end' && !invariant.holds(view(state))) violated.add(invariant.id);
         }
       }
     }

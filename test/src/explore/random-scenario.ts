@@ -8,7 +8,7 @@ import type { AnyStateMachine } from 'xstate';
 import { mutexMachine } from '../../../machines/mutex.js';
 import { choose, join, lock, loopHead, send, spawn, unlock } from '../../../machines/step.js';
 import type { Thread, ThreadBody } from '../../../machines/step.js';
-import type { Entity, Invariant, Scenario, Symmetry } from '../../../src/explore/scenario.js';
+import type { Entity, Invariant, Scenario, Symmetry } from '../../../machines/scenario.js';
 
 /** mulberry32 */
 export function random(seed: number): (n: number) => number {
@@ -100,7 +100,7 @@ function table(rand: (n: number) => number, events: number): AnyStateMachine {
         ]),
       ),
     },
-  } as never) as unknown as AnyStateMachine;
+  } as never);
 }
 
 const COUNTER = {} as { context: { n: number } };

@@ -3,7 +3,7 @@
  */
 
 import type { AnyStateMachine } from 'xstate';
-import type { ThreadBody } from '../../machines/step.js';
+import type { ThreadBody } from './step.js';
 
 /** One entity: a machine, or a machine with what it starts from. */
 export type Entity =
@@ -46,20 +46,6 @@ export interface Scenario {
   readonly symmetry?: readonly Symmetry[];
   /** Threads that may be left waiting at the end: daemons. */
   readonly mayWait?: readonly string[];
-}
-
-/** A scenario that cannot be explored as it is written: what, where in it, and what to do. */
-export class ScenarioError extends Error {
-  override readonly name = 'ScenarioError';
-  constructor(
-    readonly what: string,
-    /** Where in the scenario: `thread "T0", step 3`. */
-    readonly where: string,
-    readonly advice: string,
-    options?: ErrorOptions,
-  ) {
-    super(`${where}: ${what}${advice === '' ? '' : `; ${advice}`}`, options);
-  }
 }
 
 /** The scenario as it is; for its type. */

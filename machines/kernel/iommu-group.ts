@@ -1,0 +1,120 @@
+/**
+ * Operations on IOMMU groups, step by step: drivers/iommu/iommu.c of v3.6 and the orders that its
+ * reviewers discussed. Source: A1.3, A1.4.
+ */
+
+import type { DeviceListReply } from '../device-list.js';
+import { lock, send, unlock } from '../step.js';
+import type { Thread } from '../step.js';
+import type { VariableReply } from '../variable.js';
+
+/**
+ * In which order a device joins the list and its listeners are told, and under which lock: as
+ * posted; ALT-A1-a; ALT-A1-b with group->mutex (b1) and with a mutex of its own (b2).
+ */
+export type GroupVariant =
+  'as posted' | 'notify first' | 'under group->mutex' | 'under a second mutex';
+
+/** The names of what a group is made of. */
+export interface GroupEntities {
+  readonly group: string;
+  /** group->mutex */
+  readonly mutex: string;
+  /** group->devices */
+  readonly list: string;
+  /** The mutex of ALT-A1-b2. */
+  readonly second: string;
+  /** Blocks of group->notifier, in the order of their calls. */
+  readonly listeners: readonly string[];
+  /** A listener's callback takes group->mutex: iommu_group_for_each_dev. */
+  readonly walks: boolean;
+  /** dev->iommu_group of a device. */
+  pointer(dev: string): string;
+}
+
+/** iommu_group_add_device, AD7–AD9. */
+export function* iommu_group_add_device(
+  g: GroupEntities,
+  dev: string,
+  variant: GroupVariant,
+): Thread<void> {
+  yield* send(
+    g.pointer(dev),
+    { type: 'write', value: g.group },
+    `${dev}->iommu_group = ${g.group}`,
+  );
+  if (variant === 'notify first') {
+    yield* notify(g, 'ADD_DEVICE', dev);
+    yield* lock(g.mutex);
+    yield* list_add_tail(g, dev);
+    yield* unlock(g.mutex);
+    return;
+  }
+  if (variant === 'under a second mutex') yield* lock(g.second);
+  yield* lock(g.mutex);
+  yield* list_add_tail(g, dev);
+  if (variant !== 'under group->mutex') yield* unlock(g.mutex);
+  yield* notify(g, 'ADD_DEVICE', dev);
+  if (variant === 'under group->mutex') yield* unlock(g.mutex);
+  if (variant === 'under a second mutex') yield* unlock(g.second);
+}
+
+/**
+ * iommu_group_remove_device, RM1–RM7. Where dev->iommu_group is NULL it returns, as from v5.x on
+ * (D-A1-5).
+ */
+export function* iommu_group_remove_device(
+  g: GroupEntities,
+  dev: string,
+  variant: GroupVariant,
+): Thread<void> {
+  const { value } = yield* send<VariableReply>(
+    g.pointer(dev),
+    { type: 'read' },
+    `group = ${dev}->iommu_group`,
+  );
+  if (value === null) return;
+  if (variant === 'under group->mutex' || variant === 'under a second mutex') {
+    const outer = variant === 'under group->mutex' ? g.mutex : g.second;
+    yield* lock(outer);
+    if (outer !== g.mutex) yield* lock(g.mutex);
+    const found = yield* list_del(g, dev);
+    if (outer !== g.mutex) yield* unlock(g.mutex);
+    if (found) yield* notify(g, 'DEL_DEVICE', dev);
+    yield* unlock(outer);
+    if (found) yield* clearPointer(g, dev);
+    return;
+  }
+  yield* notify(g, 'DEL_DEVICE', dev);
+  yield* lock(g.mutex);
+  const found = yield* list_del(g, dev);
+  yield* unlock(g.mutex);
+  if (found) yield* clearPointer(g, dev);
+}
+
+function* list_add_tail(g: GroupEntities, dev: string): Thread<void> {
+  yield* send(g.list, { type: 'list_add_tail', dev }, `list_add_tail(${dev})`);
+}
+
+function* list_del(g: GroupEntities, dev: string): Thread<boolean> {
+  const reply = yield* send<DeviceListReply>(g.list, { type: 'list_del', dev }, `list_del(${dev})`);
+  return reply.found;
+}
+
+function* clearPointer(g: GroupEntities, dev: string): Thread<void> {
+  yield* send(g.pointer(dev), { type: 'write', value: null }, `${dev}->iommu_group = NULL`);
+}
+
+/** blocking_notifier_call_chain(&group->notifier, …) while nobody registers. */
+function* notify(g: GroupEntities, action: 'ADD_DEVICE' | 'DEL_DEVICE', dev: string): Thread<void> {
+  for (const listener of g.listeners) {
+    yield* send(
+      listener,
+      { type: action, dev },
+      `notify ${action} ${dev}  -> listener ${listener}`,
+    );
+    if (!g.walks) continue;
+    yield* lock(g.mutex);
+    yield* unlock(g.mutex);
+  }
+}

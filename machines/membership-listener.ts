@@ -1,0 +1,45 @@
+/**
+ * A listener on a group's chain that remembers, per device, what it heard of its membership: INV-01.
+ * Unlike group-listener.ts, which follows a trace that may begin anywhere, it hears from the start.
+ */
+
+import { assign, setup } from 'xstate';
+import type { AnyStateMachine } from 'xstate';
+
+export interface MembershipEvent {
+  readonly type: 'ADD_DEVICE' | 'DEL_DEVICE';
+  readonly dev: string;
+}
+
+interface MachineTypes {
+  context: { readonly heard: Readonly<Record<string, MembershipEvent['type']>> };
+  events: MembershipEvent;
+}
+const TYPES = {} as MachineTypes;
+
+/** One membership per device: ADD_DEVICE, then DEL_DEVICE, each at most once. */
+export const membershipListenerMachine: AnyStateMachine = setup({
+  types: TYPES,
+  guards: {
+    addedOrDeleted: ({ context, event }) => event.dev in context.heard,
+    deleted: ({ context, event }) => context.heard[event.dev] === 'DEL_DEVICE',
+  },
+  actions: {
+    hear: assign(({ context, event }) => ({
+      heard: { ...context.heard, [event.dev]: event.type },
+    })),
+  },
+}).createMachine({
+  id: 'membership-listener',
+  context: { heard: {} },
+  initial: 'listening',
+  states: {
+    listening: {
+      on: {
+        ADD_DEVICE: [{ guard: 'addedOrDeleted', target: 'violated' }, { actions: 'hear' }],
+        DEL_DEVICE: [{ guard: 'deleted', target: 'violated' }, { actions: 'hear' }],
+      },
+    },
+    violated: { tags: ['violation'], meta: { rule: 'INV-01' } },
+  },
+});

@@ -1,0 +1,13 @@
+/** A scenario that cannot be explored as it is written: what, where in it, and what to do. */
+export class ScenarioError extends Error {
+  override readonly name = 'ScenarioError';
+  constructor(
+    readonly what: string,
+    /** Where in the scenario: `thread "T0", step 3`. */
+    readonly where: string,
+    readonly advice: string,
+    options?: ErrorOptions,
+  ) {
+    super(`${where}: ${what}${advice === '' ? '' : `; ${advice}`}`, options);
+  }
+}
