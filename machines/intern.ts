@@ -39,6 +39,14 @@ interface Known {
   readonly replies: (readonly AnyEventObject[])[];
 }
 
+/** What a violation's `meta` says beside its rule, of the event that led there. */
+export type Says = (told: {
+  readonly entity: string;
+  readonly event: AnyEventObject;
+  /** Before the event. */
+  readonly context: unknown;
+}) => string;
+
 /** What transition() returns for `emit`; xstate's type leaves this action out. */
 interface EmitAction {
   readonly type: string;
@@ -131,6 +139,12 @@ export class InternedMachine {
   /** The id of the rule that `snapshot` breaks, if it is a violation. */
   broken(snapshot: number): string | undefined {
     return this.known[snapshot].broken;
+  }
+
+  /** What the violated state has to say, where it does. */
+  says(snapshot: number): Says | undefined {
+    const metas = this.known[snapshot].snapshot.getMeta() as Record<string, { says?: Says }>;
+    return Object.values(metas).find((meta) => typeof meta?.says === 'function')?.says;
   }
 
   /** The state's name as dotted text, the context left out: `bound`, `violated.bound`. */

@@ -5,6 +5,7 @@
 
 import { assign, setup } from 'xstate';
 import type { AnyStateMachine } from 'xstate';
+import type { Says } from './intern.js';
 
 export interface MembershipEvent {
   readonly type: 'ADD_DEVICE' | 'DEL_DEVICE';
@@ -40,6 +41,15 @@ export const membershipListenerMachine: AnyStateMachine = setup({
         DEL_DEVICE: [{ guard: 'deleted', target: 'violated' }, { actions: 'hear' }],
       },
     },
-    violated: { tags: ['violation'], meta: { rule: 'INV-01' } },
+    violated: {
+      tags: ['violation'],
+      meta: {
+        rule: 'INV-01',
+        says: (({ entity, event, context }) =>
+          `${entity} saw ${event.type} ${String(event.dev)} after ${
+            (context as MachineTypes['context']).heard[event.dev as string]
+          } ${String(event.dev)}`) satisfies Says,
+      },
+    },
   },
 });

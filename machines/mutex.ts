@@ -28,6 +28,7 @@ export const mutexMachine: AnyStateMachine = setup({
   },
 }).createMachine({
   id: 'mutex',
+  meta: { lock: 'mutex' },
   context: { owner: null },
   initial: 'unlocked',
   states: {

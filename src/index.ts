@@ -62,5 +62,24 @@ export {
   notifierToErrno,
   stops,
 } from './bus/notify-return.js';
+export { explore } from './explore/explore.js';
+export type { Exploration, ExploreOptions } from './explore/explore.js';
+export type { Counterexample, Waiting } from './explore/counterexample.js';
+export type { ScheduledStep } from './explore/schedule.js';
+export type { Bounds, Reductions, SearchStats } from './explore/exhaustive.js';
+export { ScenarioError } from './explore/scenario-error.js';
+export { scenario } from '../machines/scenario.js';
+export type { Entity, EntityView, Invariant, Scenario, Symmetry } from '../machines/scenario.js';
+export * from '../machines/step.js';
+export { mutexMachine } from '../machines/mutex.js';
+export { rwsemMachine } from '../machines/rwsem.js';
+export { refcountMachine } from '../machines/refcount.js';
+export { rcuMachine } from '../machines/rcu.js';
+export { variableMachine } from '../machines/variable.js';
+export type { VariableReply } from '../machines/variable.js';
+export type { RefcountReply } from '../machines/refcount.js';
+export { deviceListMachine } from '../machines/device-list.js';
+export { membershipListenerMachine } from '../machines/membership-listener.js';
+export { addRemove } from '../machines/races/add-remove.js';
 export { scheduleWork } from './bus/schedule-work.js';
 export type { NotifierKind } from '../machines/profiles/profile.js';

@@ -7,6 +7,7 @@ import { FORMATS } from '../../events/formats.js';
 import { InputError } from '../../events/input-error.js';
 import { EXIT } from './exit-code.js';
 import { printable } from '../report/format.js';
+import type { ExploreFlags } from './explore.js';
 import { runReplay } from './replay.js';
 import type { ReplayFlags } from './replay.js';
 import { rulesText } from './rules.js';
@@ -39,7 +40,7 @@ function program(done: (code: number) => void): Command {
     .configureHelp({ helpWidth: 80 })
     .addHelpText(
       'after',
-      '\nExit codes: 0 clean, 1 a rule was violated, 2 bad usage or unreadable input,\n3 inconclusive.',
+      '\nExit codes: 0 clean, 1 a rule was violated, 2 bad usage or unreadable input,\n3 inconclusive or incomplete.',
     );
   hotrace
     .command('replay')
@@ -71,6 +72,28 @@ function program(done: (code: number) => void): Command {
       done(
         await runReplay(files, { ...flags, color: told ? flags.color : undefined }, write, warn),
       );
+    });
+  hotrace
+    .command('explore')
+    .description('search every interleaving of a scenario for one that breaks a rule')
+    .argument('[scenario]', 'a name that --list shows, or a TypeScript or JavaScript file')
+    .option('--list', 'the scenarios that hotrace knows')
+    .option('--strategy <name>', 'exhaustive (default), or bounded: by number of preemptions')
+    .option('--max-preemptions <n>', 'most preemptions, with --strategy bounded')
+    .option('--max-states <n>', 'states that are stored')
+    .option('--max-depth <n>', 'steps from the start')
+    .option('--max-steps <n>', 'steps of one thread (1000)')
+    .option('--max-time <seconds>', 'time')
+    .option('--max-memory <MB>', 'memory of the table of states')
+    .option('--no-sleep', 'without sleep sets')
+    .option('--no-alone', 'without running alone what commutes with all others')
+    .option('--no-sections', 'without taking critical sections as one step')
+    .option('--no-symmetry', 'without symmetry')
+    .option('--stats', 'numbers of the search')
+    .option('--json', 'everything as JSON')
+    .action(async (scenario: string | undefined, flags: ExploreFlags) => {
+      const { runExplore } = await import('./explore.js');
+      done(await runExplore(scenario, flags, write));
     });
   hotrace
     .command('rules')

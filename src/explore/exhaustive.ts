@@ -12,6 +12,7 @@ import type { Program } from './program.js';
 import { StateTable } from './state-table.js';
 import { SymmetryGroup } from './symmetry.js';
 import { Kind } from './thread-trie.js';
+import { brokenAtEnd, EXCEPTION } from './verdict-rules.js';
 
 export interface Reductions {
   /** Sleep sets: an order that only exchanges steps that commute is not tried again. */
@@ -88,9 +89,6 @@ export interface SearchOptions {
   readonly onRound?: () => void;
   readonly onProgress?: (stats: SearchStats) => void;
 }
-
-export const DEADLOCK = 'deadlock';
-export const EXCEPTION = 'exception';
 
 /** A thread was met that the columns have no place for, or a section that is not one step. */
 class Restart extends Error {}
@@ -607,18 +605,8 @@ class Round {
   }
 
   private final(): void {
-    const { program, row, options } = this;
-    options.onFinal?.(row);
-    const broken = row
-      .subarray(0, this.entities)
-      .some((snapshot, e) => program.tables[e].rule(snapshot) !== undefined);
-    if (program.stuck(row).length > 0) {
-      if (!broken) this.violate(DEADLOCK);
-      return;
-    }
-    for (const compiled of program.atEnd) {
-      if (!program.holds(compiled, row)) this.violate(compiled.invariant.id);
-    }
+    this.options.onFinal?.(this.row);
+    for (const rule of brokenAtEnd(this.program, this.row)) this.violate(rule);
   }
 
   /** Bounds and progress. */

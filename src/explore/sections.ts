@@ -11,7 +11,7 @@
  * learned is frozen during a round and tested after it, as futures are.
  */
 
-import { mutexMachine } from '../../machines/mutex.js';
+import type { AnyStateMachine } from 'xstate';
 import type { LockEvent } from '../../machines/mutex.js';
 import type { Program } from './program.js';
 import { Kind } from './thread-trie.js';
@@ -29,7 +29,7 @@ export class Sections {
   constructor(private readonly program: Program) {
     let mutexes = 0;
     this.bit = program.tables.map(({ interned }) =>
-      interned.machine === mutexMachine && mutexes < 30 ? 1 << mutexes++ : 0,
+      isMutex(interned.machine) && mutexes < 30 ? 1 << mutexes++ : 0,
     );
     this.by = new Int32Array(program.entities).fill(-1);
   }
@@ -110,4 +110,9 @@ export class Sections {
     if (bit === 0) return held;
     return this.locks(parent) ? held | bit : held & ~bit;
   }
+}
+
+/** By its own word, not by identity: a scenario may have been loaded with modules of its own. */
+function isMutex(machine: AnyStateMachine): boolean {
+  return (machine.root.meta as { lock?: string } | undefined)?.lock === 'mutex';
 }

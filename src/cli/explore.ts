@@ -1,0 +1,154 @@
+/** `hotrace explore`. */
+
+import { SingleBar } from 'cli-progress';
+import { CATALOGUE } from '../../machines/races/catalogue.js';
+import { explore } from '../explore/explore.js';
+import type { Exploration, ExploreOptions } from '../explore/explore.js';
+import { ScenarioError } from '../explore/scenario-error.js';
+import { exploreText } from '../report/explore-text.js';
+import { wrap } from '../report/format.js';
+import { EXIT } from './exit-code.js';
+import type { ExitCode } from './exit-code.js';
+import { libraryEntry, loadScenario, placeIn } from './scenario-file.js';
+import { UsageError } from './usage-error.js';
+
+export interface ExploreFlags {
+  readonly strategy?: string;
+  readonly maxStates?: string;
+  readonly maxDepth?: string;
+  readonly maxSteps?: string;
+  readonly maxTime?: string;
+  readonly maxMemory?: string;
+  readonly maxPreemptions?: string;
+  readonly sleep?: boolean;
+  readonly alone?: boolean;
+  readonly sections?: boolean;
+  readonly symmetry?: boolean;
+  readonly stats?: boolean;
+  readonly json?: boolean;
+  readonly list?: boolean;
+}
+
+const QUIET_MS = 1000;
+
+/** Returns the exit code. Throws UsageError. */
+export async function runExplore(
+  named: string | undefined,
+  flags: ExploreFlags,
+  write: (text: string) => void,
+): Promise<ExitCode> {
+  if (flags.list === true) {
+    write(flags.json === true ? listJson() : listText());
+    return EXIT.clean;
+  }
+  if (named === undefined) {
+    throw new UsageError('no scenario; hotrace explore --list shows those that hotrace knows');
+  }
+  const scenario = await loadScenario(named, libraryEntry());
+  const progress = new ExploreProgress(process.stderr.isTTY === true);
+  let result: Exploration;
+  try {
+    result = explore(scenario, { ...options(flags), onProgress: (s) => progress.update(s.states) });
+  } catch (error) {
+    if (!(error instanceof ScenarioError)) throw error;
+    throw new UsageError(`${named}${placeIn(named, error)}: ${error.message}`);
+  } finally {
+    progress.stop();
+  }
+  write(
+    flags.json === true
+      ? `${JSON.stringify(result, undefined, 2)}\n`
+      : exploreText(result, flags.stats === true),
+  );
+  return result.verdict === 'clean'
+    ? EXIT.clean
+    : result.verdict === 'violated'
+      ? EXIT.violated
+      : EXIT.inconclusive;
+}
+
+function options(flags: ExploreFlags): ExploreOptions {
+  const strategy = flags.strategy ?? 'exhaustive';
+  if (strategy !== 'exhaustive' && strategy !== 'bounded') {
+    throw new UsageError(`--strategy ${strategy}: there are exhaustive and bounded`);
+  }
+  const bounds = {
+    states: whole('--max-states', flags.maxStates),
+    depth: whole('--max-depth', flags.maxDepth),
+    steps: whole('--max-steps', flags.maxSteps),
+    preemptions: whole('--max-preemptions', flags.maxPreemptions),
+    time: scaled('--max-time', flags.maxTime, 1000),
+    memory: scaled('--max-memory', flags.maxMemory, 1e6),
+  };
+  if (bounds.preemptions !== undefined && strategy !== 'bounded') {
+    throw new UsageError('--max-preemptions goes with --strategy bounded');
+  }
+  return {
+    strategy,
+    reductions: {
+      sleep: flags.sleep ?? true,
+      alone: flags.alone ?? true,
+      sections: flags.sections ?? true,
+      symmetry: flags.symmetry ?? true,
+    },
+    bounds: Object.fromEntries(Object.entries(bounds).filter(([, value]) => value !== undefined)),
+  };
+}
+
+function whole(flag: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (!/^\d{1,12}$/.test(text)) throw new UsageError(`${flag} ${text}: give a whole number`);
+  return Number(text);
+}
+
+function scaled(flag: string, text: string | undefined, scale: number): number | undefined {
+  if (text === undefined) return undefined;
+  if (!/^\d{1,9}(\.\d{1,6})?$/.test(text)) throw new UsageError(`${flag} ${text}: give a number`);
+  return Number(text) * scale;
+}
+
+function listText(): string {
+  return CATALOGUE.map(({ name, about }) =>
+    [name, ...wrap(about, 76).map((line) => `    ${line}`)].join('\n'),
+  )
+    .concat('')
+    .join('\n');
+}
+
+function listJson(): string {
+  return `${JSON.stringify(
+    CATALOGUE.map(({ name, about }) => ({ name, about })),
+    undefined,
+    2,
+  )}\n`;
+}
+
+/** A line on stderr for a search that takes over a second; nothing when stderr is no terminal. */
+class ExploreProgress {
+  private bar: SingleBar | undefined;
+  private readonly began = performance.now();
+
+  constructor(private readonly enabled: boolean) {}
+
+  update(states: number): void {
+    const past = performance.now() - this.began;
+    if (!this.enabled || past < QUIET_MS) return;
+    const told = {
+      states: states.toLocaleString('en-US'),
+      rate: Math.round((states / past) * 1000).toLocaleString('en-US'),
+    };
+    if (this.bar === undefined) {
+      const format = '{states} states, {rate} a second, {duration_formatted}';
+      const look = { stream: process.stderr, clearOnComplete: true, hideCursor: true, format };
+      this.bar = new SingleBar(look);
+      this.bar.start(1, 0, told);
+    }
+    // The search does not give way to the timer that would draw it.
+    this.bar.update(0, told);
+    (this.bar as unknown as { render(): void }).render();
+  }
+
+  stop(): void {
+    this.bar?.stop();
+  }
+}

@@ -1,0 +1,293 @@
+/**
+ * A violation made readable: the cheapest schedule, without what has no part in it, the pair of
+ * steps that race, the step after which nothing helps, who waits for whom. Source: exploration.md
+ * section 3.
+ */
+
+import { confirm } from './confirm.js';
+import { Independence } from './independence.js';
+import type { Program } from './program.js';
+import { carryOut, nameOf } from './schedule.js';
+import type { Move, Schedule, ScheduledStep } from './schedule.js';
+import { Kind } from './thread-trie.js';
+import { brokenAtEnd, brokenRules, DEADLOCK, EXCEPTION } from './verdict-rules.js';
+
+/** Who waits, for what, and who has it. */
+export interface Waiting {
+  readonly thread: string;
+  /** `lock(group->mutex)` */
+  readonly what: string;
+  readonly entity: string | undefined;
+  /** Threads named by the machine that it waits for: its owner, its readers. */
+  readonly holders: readonly {
+    readonly thread: string;
+    readonly since: ScheduledStep | undefined;
+  }[];
+}
+
+export interface Counterexample {
+  /** `INV-01`, `deadlock`, `exception` */
+  readonly rule: string;
+  /** What happened, as a sentence. */
+  readonly says: string;
+  readonly steps: readonly ScheduledStep[];
+  readonly preemptions: number;
+  /** Searched: no schedule with fewer preemptions breaks the rule, and none with as many is shorter. */
+  readonly cheapest: boolean;
+  /** Steps of the cheapest schedule that were left out, because they have no part in it. */
+  readonly leftOut: number;
+  /** Two steps whose order matters, the later one the last such; indexes into `steps`. */
+  readonly race: readonly [first: number, second: number] | undefined;
+  /** Index of the first step after which every continuation breaks a rule; undefined: not known. */
+  readonly critical: number | undefined;
+  /** Of a deadlock. */
+  readonly waiting: readonly Waiting[];
+  /** It went the same way through plain xstate actors. */
+  readonly confirmed: boolean;
+}
+
+/** States that are looked at for the critical step. */
+const MAX_CONTINUATIONS = 20_000;
+
+/** @param cheapest whether the moves are known to be the cheapest */
+export function counterexample(
+  program: Program,
+  rule: string,
+  moves: readonly Move[],
+  cheapest: boolean,
+): Counterexample {
+  const whole = carryOut(program, moves);
+  const kept = slice(program, rule, moves);
+  const shown = kept === undefined ? whole : carryOut(program, kept);
+  const shownMoves = kept ?? moves;
+  const { diverged, broken, threw } = confirm(program.scenario, shown.steps);
+  const machine = brokenEntity(program, shown.row, rule) !== undefined;
+  return {
+    rule,
+    says: sentence(program, rule, shown, shownMoves),
+    steps: shown.steps,
+    preemptions: whole.preemptions,
+    cheapest,
+    leftOut: whole.steps.length - shown.steps.length,
+    race: racingPair(program, shownMoves),
+    critical: criticalStep(program, moves.length === shownMoves.length ? shownMoves : moves),
+    waiting: rule === DEADLOCK ? waiting(program, shown) : [],
+    confirmed:
+      diverged === undefined &&
+      (!machine || broken.includes(rule)) &&
+      (rule !== EXCEPTION || threw.length > 0),
+  };
+}
+
+function brokenEntity(program: Program, row: Int32Array, rule: string): number | undefined {
+  for (let e = 0; e < program.entities; e++) {
+    if (program.tables[e].rule(row[e]) === rule) return e;
+  }
+  return undefined;
+}
+
+function sentence(
+  program: Program,
+  rule: string,
+  schedule: Schedule,
+  moves: readonly Move[],
+): string {
+  const entity = brokenEntity(program, schedule.row, rule);
+  if (entity !== undefined) {
+    const { interned } = program.tables[entity];
+    const name = program.entityNames[entity];
+    const last = schedule.steps.at(-1);
+    const says = interned.says(schedule.row[entity]);
+    if (says !== undefined && last?.entity === name) {
+      const before = carryOut(program, moves.slice(0, -1)).row[entity];
+      const event = last.event as { type: string };
+      return says({ entity: name, event, context: interned.context(before) });
+    }
+    return `${name} came to state ${interned.stateName(schedule.row[entity])}`;
+  }
+  if (rule === DEADLOCK) {
+    const stuck = program.stuck(schedule.row);
+    const names = stuck.map((t) => program.trie.threads[t].name);
+    return `${names.join(' and ')} ${names.length === 1 ? 'waits' : 'wait'} for ever`;
+  }
+  if (rule === EXCEPTION) {
+    for (let c = program.entities; c < schedule.row.length; c++) {
+      const node = schedule.row[c];
+      if (program.trie.kind[node] !== Kind.Threw) continue;
+      const error = program.trie.error[node];
+      const told = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+      return `${program.trie.threads[program.trie.thread[node]].name} threw ${told}`;
+    }
+  }
+  const invariant = (program.scenario.invariants ?? []).find(({ id }) => id === rule);
+  if (invariant === undefined) return 'it does not hold';
+  const state = invariant.entities
+    .map((name) => {
+      const column = program.entityNames.indexOf(name);
+      const { interned } = program.tables[column];
+      const snapshot = schedule.row[column];
+      return `${name} is ${JSON.stringify(interned.context(snapshot) ?? interned.stateName(snapshot))}`;
+    })
+    .join(', ');
+  return invariant.says === undefined ? state : `${invariant.says} (${state})`;
+}
+
+/** For each step the earlier ones that it depends on: same thread, or same machine and not commuting. */
+function dependencies(program: Program, moves: readonly Move[]): number[][] {
+  const { entities, trie } = program;
+  const independence = program.tables.map((table) => new Independence(table));
+  let row = program.start(trie.threads.length);
+  const sent: { entity: number; event: number; thread: number; local: number; node: number }[] = [];
+  const before: number[][] = [];
+  for (const { thread, outcome } of moves) {
+    const node = row[entities + thread];
+    program.enabled(row, thread);
+    const entity = trie.entity[node];
+    const event = trie.event[node];
+    const local = entity < 0 ? -1 : row[entity];
+    before.push(
+      sent.flatMap((earlier, j) => {
+        if (earlier.thread === thread) return [j];
+        if (trie.kind[earlier.node] === Kind.Spawn && trie.other[earlier.node] === thread)
+          return [j];
+        if (trie.kind[node] === Kind.Join && trie.other[node] === earlier.thread) return [j];
+        if (entity < 0 || earlier.entity !== entity) return [];
+        return independence[entity].commute(earlier.local, earlier.event, event) ? [] : [j];
+      }),
+    );
+    sent.push({ entity, event, thread, local, node });
+    program.step(row, thread, outcome);
+    if (entities + trie.threads.length > row.length) {
+      const wider = new Int32Array(entities + trie.threads.length);
+      wider.set(row);
+      row = wider;
+    }
+  }
+  return before;
+}
+
+/** The moves in the causal past of the violation, where they alone still break the rule. */
+function slice(
+  program: Program,
+  rule: string,
+  moves: readonly Move[],
+): readonly Move[] | undefined {
+  if (rule === DEADLOCK || moves.length === 0) return undefined;
+  const final = carryOut(program, moves).row;
+  if (!brokenRules(program, final, false).includes(rule)) return undefined;
+  const before = dependencies(program, moves);
+  const past = new Set([moves.length - 1]);
+  for (const i of past) for (const j of before[i]) past.add(j);
+  if (past.size === moves.length) return undefined;
+  const kept = moves.filter((_, i) => past.has(i));
+  const { row, reached } = carryOut(program, kept);
+  return reached === kept.length && brokenRules(program, row, false).includes(rule)
+    ? kept
+    : undefined;
+}
+
+/** The last two steps of different threads that do not commute, but for locks taken and released. */
+function racingPair(
+  program: Program,
+  moves: readonly Move[],
+): readonly [number, number] | undefined {
+  const before = dependencies(program, moves);
+  const { steps } = carryOut(program, moves);
+  const isLock = (i: number) =>
+    /^(lock|unlock|.*_read|.*_write)$/.test(String(steps[i].event?.type));
+  for (let second = moves.length - 1; second > 0; second--) {
+    if (isLock(second)) continue;
+    const first = before[second].findLast((j) => steps[j].thread !== steps[second].thread);
+    if (first !== undefined && !isLock(first)) return [first, second];
+  }
+  return undefined;
+}
+
+/** The first step after which every continuation breaks a rule. */
+function criticalStep(program: Program, moves: readonly Move[]): number | undefined {
+  const budget = { left: MAX_CONTINUATIONS };
+  const known = new Map<string, false>();
+  for (let n = 0; n < moves.length; n++) {
+    const { row } = carryOut(program, moves.slice(0, n + 1));
+    const escapes = escapesFrom(program, row, known, budget);
+    if (escapes === undefined) return undefined;
+    if (!escapes) return n;
+  }
+  return undefined;
+}
+
+/** Whether some continuation breaks no rule; undefined where there are too many. */
+function escapesFrom(
+  program: Program,
+  start: Int32Array,
+  known: Map<string, false>,
+  budget: { left: number },
+): boolean | undefined {
+  // Depth first; a state on the way counts as no escape until one is found.
+  const stack = [start];
+  const met: string[] = [];
+  while (stack.length > 0) {
+    const row = stack.pop()!;
+    const key = row.join(' ');
+    const was = known.get(key);
+    if (was === false) continue;
+    if (budget.left-- <= 0) {
+      for (const each of met) known.delete(each);
+      return undefined;
+    }
+    known.set(key, false);
+    met.push(key);
+    if (brokenRules(program, row, false).length > 0) continue;
+    let final = true;
+    for (let t = 0; t < row.length - program.entities; t++) {
+      if (!program.enabled(row, t)) continue;
+      final = false;
+      for (let outcome = program.outcomes(row, t) - 1; outcome >= 0; outcome--) {
+        const next = row.slice();
+        program.step(next, t, outcome);
+        stack.push(next);
+      }
+    }
+    if (final && brokenAtEnd(program, row).length === 0) {
+      // Of those on the way nothing is known.
+      for (const each of met) known.delete(each);
+      return true;
+    }
+  }
+  return false;
+}
+
+function waiting(program: Program, { row, steps }: Schedule): Waiting[] {
+  const { entities, trie } = program;
+  return program.stuck(row).map((t) => {
+    const node = row[entities + t];
+    const thread = trie.threads[t].name;
+    const what = nameOf(program, node, 0);
+    const entity = trie.entity[node];
+    if (entity < 0) {
+      const other = trie.other[node];
+      const holders = other < 0 ? [] : [{ thread: trie.threads[other].name, since: undefined }];
+      return { thread, what, entity: undefined, holders };
+    }
+    const name = program.entityNames[entity];
+    const told = stringsIn(program.tables[entity].interned.context(row[entity]));
+    const holders = trie.threads
+      .filter((other) => told.has(other.name))
+      .map((other) => ({
+        thread: other.name,
+        since: steps.findLast((s) => s.entity === name && s.thread === other.name),
+      }));
+    return { thread, what, entity: name, holders };
+  });
+}
+
+function stringsIn(value: unknown, into = new Set<string>()): Set<string> {
+  if (typeof value === 'string') into.add(value);
+  else if (value !== null && typeof value === 'object') {
+    for (const [key, inner] of Object.entries(value)) {
+      into.add(key);
+      stringsIn(inner, into);
+    }
+  }
+  return into;
+}

@@ -1,0 +1,104 @@
+/**
+ * One interleaving: which thread makes its step when, told by the steps' names.
+ */
+
+import type { Step } from '../../machines/step.js';
+import type { Program } from './program.js';
+import { Kind } from './thread-trie.js';
+
+export interface ScheduledStep {
+  readonly thread: string;
+  /** Which step of its thread, from 1. */
+  readonly number: number;
+  /** `list_add_tail(d0)` */
+  readonly what: string;
+  /** The machine that it is sent to; undefined for a choice, a spawn, a join. */
+  readonly entity: string | undefined;
+  readonly event: Readonly<Record<string, unknown>> | undefined;
+  readonly reply: unknown;
+  /** It comes from another thread than the step before, which could have gone on. */
+  readonly preempts: boolean;
+}
+
+/** A move: a thread, and the outcome of its choice. */
+export interface Move {
+  readonly thread: number;
+  readonly outcome: number;
+}
+
+export interface Schedule {
+  readonly steps: readonly ScheduledStep[];
+  /** Switches from a thread that could have gone on. */
+  readonly preemptions: number;
+  /** The state after it. */
+  readonly row: Int32Array;
+}
+
+/** Carries moves out from the start. A move that cannot be made ends it: `reached` tells which. */
+export function carryOut(
+  program: Program,
+  moves: readonly Move[],
+): Schedule & { readonly reached: number } {
+  const { entities, trie, values } = program;
+  let row = program.start(trie.threads.length);
+  const steps: ScheduledStep[] = [];
+  let last = -1;
+  let preemptions = 0;
+  for (const { thread, outcome } of moves) {
+    if (!program.enabled(row, thread)) break;
+    const node = row[entities + thread];
+    const preempts = last >= 0 && last !== thread && program.enabled(row, last);
+    if (preempts) preemptions++;
+    const next = program.step(row, thread, outcome);
+    if (entities + trie.threads.length > row.length) {
+      const wider = new Int32Array(entities + trie.threads.length);
+      wider.set(row);
+      row = wider;
+      for (let t = 0; t < trie.threads.length; t++) {
+        if (trie.kind[node] === Kind.Spawn && t === trie.other[node]) {
+          row[entities + t] = trie.root(t);
+        }
+      }
+    }
+    const entity = trie.entity[node];
+    steps.push({
+      thread: trie.threads[thread].name,
+      number: trie.depth[node] + 1,
+      what: nameOf(program, node, outcome),
+      entity: entity < 0 ? undefined : program.entityNames[entity],
+      event: entity < 0 ? undefined : program.tables[entity].interned.eventOf(trie.event[node]),
+      reply: values.value(trie.reply[next]),
+      preempts,
+    });
+    last = thread;
+  }
+  return { steps, preemptions, row, reached: steps.length };
+}
+
+/** What the step at a node is called: its label, or what it sends. */
+export function nameOf(program: Program, node: number, outcome: number): string {
+  const { trie, values } = program;
+  const step: Step = trie.step[node]!;
+  switch (step.type) {
+    case 'send': {
+      if (step.label !== undefined) return step.label;
+      const { type, ...fields } = program.tables[trie.entity[node]].interned.eventOf(
+        trie.event[node],
+      ) as Readonly<Record<string, unknown>>;
+      const told = Object.values(fields).map((field) =>
+        typeof field === 'string' ? field : JSON.stringify(field),
+      );
+      return `${step.entity}: ${String(type)}(${told.join(', ')})`;
+    }
+    case 'choose': {
+      const option = JSON.stringify(values.value(trie.options[node][outcome]));
+      return step.label === undefined ? `chooses ${option}` : `${step.label}: ${option}`;
+    }
+    case 'spawn':
+      return step.label ?? `spawns ${trie.threads[trie.other[node]].name}`;
+    case 'join':
+      return step.label ?? `joins ${step.thread}`;
+    default:
+      return 'loops';
+  }
+}

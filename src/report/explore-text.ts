@@ -1,0 +1,100 @@
+/** What an exploration came to, as text. */
+
+import type { Counterexample } from '../explore/counterexample.js';
+import type { Exploration } from '../explore/explore.js';
+import { ruleById } from '../../machines/rules.js';
+import { printable, wrap } from './format.js';
+import { interleavingTable } from './interleaving-table.js';
+
+/** @param stats with the numbers of the search */
+export function exploreText(exploration: Exploration, stats: boolean): string {
+  const out: string[] = [];
+  for (const found of exploration.counterexamples) out.push(...counterexampleText(found), '');
+  for (const rule of exploration.withoutSchedule) {
+    out.push(
+      ...wrap(`${ruleName(rule)}: broken; no schedule was found within the bounds.`, 80),
+      '',
+    );
+  }
+  out.push(...wrap(`${printable(exploration.scenario)}: ${conclusion(exploration)}`, 80));
+  if (stats) out.push(...statsText(exploration));
+  return `${out.join('\n')}\n`;
+}
+
+function conclusion({
+  verdict,
+  cut,
+  counterexamples,
+  withoutSchedule,
+  stats,
+}: Exploration): string {
+  const searched = `${stats.states.toLocaleString('en')} states, ${stats.transitions.toLocaleString('en')} steps`;
+  const bound = cut === undefined ? '' : `; the search was cut by its bound on ${cut}`;
+  switch (verdict) {
+    case 'clean':
+      return `clean. Every interleaving was covered (${searched}; sequentially consistent memory).`;
+    case 'incomplete':
+      return `incomplete: no rule was broken in ${searched}${bound}.`;
+    case 'violated': {
+      const rules = [...counterexamples.map(({ rule }) => rule), ...withoutSchedule];
+      return `violated: ${rules.join(', ')} (${searched}${bound}).`;
+    }
+  }
+}
+
+/** The table and what stands beneath it. */
+export function counterexampleText(found: Counterexample): string[] {
+  const out = interleavingTable(found.steps);
+  out.push(...wrap(`${ruleName(found.rule)}: ${printable(found.says)}`, 72), '');
+  for (const { thread, what, holders } of found.waiting) {
+    const by = holders
+      .map(({ thread: holder, since }) => {
+        const who = holder === thread ? 'itself' : holder;
+        return since === undefined ? who : `${who} since ${since.what}`;
+      })
+      .join(' and ');
+    const told = `${thread} waits for ${what}${by === '' ? '' : `, held by ${by}`}`;
+    out.push(...wrap(printable(told), 72));
+  }
+  out.push(...wrap(printable(costs(found)), 72));
+  if (found.race !== undefined) {
+    const [first, second] = found.race.map((i) => found.steps[i]);
+    out.push(...wrap(told(`racing: ${first.what} and ${second.what}`), 72));
+  }
+  if (found.critical !== undefined && found.leftOut === 0) {
+    const { what, thread } = found.steps[found.critical];
+    out.push(...wrap(told(`from here every continuation fails: ${what} (${thread})`), 72));
+  }
+  if (!found.confirmed) {
+    out.push(...wrap('NOT confirmed by a run through plain xstate: please report this', 72));
+  }
+  return out;
+}
+
+function costs({ preemptions, steps, cheapest, leftOut }: Counterexample): string {
+  const n = `${preemptions} ${preemptions === 1 ? 'preemption' : 'preemptions'}`;
+  const fewer = !cheapest || preemptions === 0 ? '' : `; ${preemptions - 1} is impossible`;
+  const left = leftOut === 0 ? '' : `, ${leftOut} without a part in it left out`;
+  return `${n}${fewer}; ${steps.length} steps${left}`;
+}
+
+function ruleName(id: string): string {
+  const rule = ruleById(id);
+  return rule === undefined ? id : `${id} ${rule.name}`;
+}
+
+function statsText({ stats }: Exploration): string[] {
+  const n = (value: number) => value.toLocaleString('en');
+  return [
+    `  states       ${n(stats.states)} in the last of ${stats.rounds} ${stats.rounds === 1 ? 'round' : 'rounds'}`,
+    `  transitions  ${n(stats.transitions)}, ${n(stats.allTransitions)} in all rounds`,
+    `  memory       ${n(stats.bytes)} bytes, ${(stats.bytes / Math.max(1, stats.states)).toFixed(0)} a state`,
+    `  thread nodes ${n(stats.nodes)}`,
+    `  xstate       ${n(stats.computed)} calls`,
+  ];
+}
+
+/** Labels have spaces for the table; in a sentence one is enough. */
+function told(text: string): string {
+  return printable(text).replace(/ {2,}/g, ' ');
+}
