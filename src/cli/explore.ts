@@ -9,6 +9,7 @@ import { exploreText } from '../report/explore-text.js';
 import { wrap } from '../report/format.js';
 import { EXIT } from './exit-code.js';
 import type { ExitCode } from './exit-code.js';
+import { lineOf } from './generator-location.js';
 import { libraryEntry, loadScenario, placeIn } from './scenario-file.js';
 import { UsageError } from './usage-error.js';
 
@@ -51,7 +52,9 @@ export async function runExplore(
     result = explore(scenario, { ...options(flags), onProgress: (s) => progress.update(s.states) });
   } catch (error) {
     if (!(error instanceof ScenarioError)) throw error;
-    throw new UsageError(`${named}${placeIn(named, error)}: ${error.message}`);
+    const line = error.generator === undefined ? undefined : lineOf(error.generator);
+    const place = line === undefined ? placeIn(named, error) : `:${line}`;
+    throw new UsageError(`${named}${place}: ${error.message}`);
   } finally {
     progress.stop();
   }

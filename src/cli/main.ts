@@ -84,7 +84,7 @@ function program(done: (code: number) => void): Command {
     .option('--max-depth <n>', 'steps from the start')
     .option('--max-steps <n>', 'steps of one thread (1000)')
     .option('--max-time <seconds>', 'time')
-    .option('--max-memory <MB>', 'memory of the table of states')
+    .option('--max-memory <MB>', 'memory of the process (three quarters of the machine)')
     .option('--no-sleep', 'without sleep sets')
     .option('--no-alone', 'without running alone what commutes with all others')
     .option('--no-sections', 'without taking critical sections as one step')

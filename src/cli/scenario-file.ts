@@ -20,7 +20,10 @@ export async function loadScenario(named: string, library: string): Promise<Scen
   }
   let module: unknown;
   try {
-    const jiti = createJiti(file, { alias: { hotrace: library }, moduleCache: false });
+    const jiti = createJiti(file, {
+      alias: { hotrace: library, xstate: fileURLToPath(import.meta.resolve('xstate')) },
+      moduleCache: false,
+    });
     module = await jiti.import(file);
   } catch (error) {
     throw new UsageError(`${named}${placeIn(file, error)}: ${firstLine(error, file)}`);
@@ -80,7 +83,9 @@ function firstLine(error: unknown, file: string): string {
     .replaceAll(file, '')
     .split('\n')
     .map((line) => line.trim())
-    .filter((line) => line !== '' && !/^[:\d\s]+$/.test(line))[0]
+    .filter((line) => line !== '' && !/^[:\d\s]+$/.test(line))
+    .slice(0, 2)
+    .join(' ')
     .replace(/^\w*Error: /, '')
     .replace(/\s+:\d+:\d+$/, '');
 }

@@ -6,6 +6,7 @@
  */
 
 import type { Bounds, Cut } from './exhaustive.js';
+import { memoryExceeded } from './memory.js';
 import { checkThreads } from './program.js';
 import type { Program } from './program.js';
 import type { Move } from './schedule.js';
@@ -41,7 +42,11 @@ export interface BoundedResult {
   readonly bytes: number;
 }
 
+/** A thread was met that the columns have no place for. */
 class Restart extends Error {}
+
+/** States between two glances at clock and memory. */
+const GLANCE = 1024;
 
 /** Searches by cost. Throws ScenarioError where the scenario itself is at fault. */
 export function searchBounded(program: Program, options: BoundedOptions = {}): BoundedResult {
@@ -78,6 +83,7 @@ class BoundedSearch {
   /** Waiting states by preemptions, then steps. */
   private readonly queues: number[][][] = [];
   private transitions = 0;
+  private visits = 0;
   private cut: Cut | 'preemptions' | undefined;
 
   constructor(
@@ -212,11 +218,11 @@ class BoundedSearch {
   private exceeded(length: number, deadline: number): Cut | undefined {
     const { bounds } = this.options;
     if (this.cut === 'steps') return 'steps';
-    if (bounds === undefined) return undefined;
-    if (this.table.count > (bounds.states ?? Infinity)) return 'states';
-    if (length > (bounds.depth ?? Infinity)) return 'depth';
-    if (this.table.bytes > (bounds.memory ?? Infinity)) return 'memory';
-    return (this.transitions & 1023) === 0 && performance.now() > deadline ? 'time' : undefined;
+    if (this.table.count > (bounds?.states ?? Infinity)) return 'states';
+    if (length > (bounds?.depth ?? Infinity)) return 'depth';
+    if (++this.visits % GLANCE !== 0) return undefined;
+    if (memoryExceeded(bounds?.memory)) return 'memory';
+    return performance.now() > deadline ? 'time' : undefined;
   }
 }
 

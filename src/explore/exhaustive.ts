@@ -7,6 +7,7 @@
 import { Futures } from './futures.js';
 import { ENDLESS } from './independence.js';
 import { Sections } from './sections.js';
+import { memoryExceeded } from './memory.js';
 import { checkThreads } from './program.js';
 import type { Program } from './program.js';
 import { StateTable } from './state-table.js';
@@ -45,7 +46,7 @@ export interface Bounds {
   readonly depth?: number;
   /** ms */
   readonly time?: number;
-  /** Bytes of the table of states. */
+  /** Bytes of the process; three quarters of the machine's where left out. */
   readonly memory?: number;
 }
 
@@ -93,8 +94,8 @@ export interface SearchOptions {
 /** A thread was met that the columns have no place for, or a section that is not one step. */
 class Restart extends Error {}
 
-/** Stored states between two glances at the clock. */
-const GLANCE = 2048;
+/** Steps between two glances at clock and memory. */
+const GLANCE = 1024;
 
 /** Searches a program to the end, or to a bound. */
 export class Exhaustive {
@@ -243,6 +244,8 @@ class Round {
   private longest = 0;
   private knownNodes = 0;
   private glance = GLANCE;
+  private glances = 0;
+  private readonly maxStates: number;
   private readonly entities: number;
   private readonly applied: number[] = [];
   private readonly first = new Access();
@@ -260,6 +263,7 @@ class Round {
   ) {
     this.threads = program.trie.threads.length;
     this.entities = program.entities;
+    this.maxStates = options.bounds?.states ?? Infinity;
     this.table = new StateTable(this.entities + this.threads);
     this.row = program.start(this.threads);
   }
@@ -433,6 +437,7 @@ class Round {
     const entity = program.trie.entity[row[entities + t]];
     const node = program.step(row, t, outcome);
     this.transitions++;
+    if (--this.glance === 0) this.look();
     if (steps > this.longest) this.longest = steps;
     if (program.trie.size !== this.knownNodes) this.meetNodes();
     if (entity >= 0) {
@@ -496,8 +501,8 @@ class Round {
     }
     const state = table.add(row);
     if (table.added) {
+      if (table.count > this.maxStates) this.stop('states');
       if (state >= this.sleepOf.length) this.sleepOf = doubled(this.sleepOf);
-      if (--this.glance === 0) this.look();
       let todo: number;
       if (alone >= 0) {
         // Among states of one orbit the first visit decides.
@@ -623,7 +628,6 @@ class Round {
       onProgress(stats);
     }
     if (now > this.deadline) this.stop('time');
-    else if (bounds?.states !== undefined && table.count >= bounds.states) this.stop('states');
-    else if (bounds?.memory !== undefined && table.bytes > bounds.memory) this.stop('memory');
+    else if (++this.glances % 16 === 0 && memoryExceeded(bounds?.memory)) this.stop('memory');
   }
 }

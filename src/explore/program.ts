@@ -160,48 +160,40 @@ export class Program {
   step(row: Int32Array, t: number, outcome: number): number {
     const { trie, entities } = this;
     const node = row[entities + t];
-    let next: number;
-    switch (trie.kind[node]) {
-      case Kind.Send: {
-        const entity = trie.entity[node];
-        const table = this.tables[entity];
-        const at = row[entity] * table.stride + trie.event[node];
-        row[entity] = table.next[at];
-        next = trie.child(node, table.reply[at]);
-        break;
-      }
-      case Kind.Choose:
-        next = trie.child(node, trie.options[node][outcome]);
-        break;
-      case Kind.Spawn: {
-        const other = trie.other[node];
-        row[entities + other] = trie.root(other);
-        next = trie.child(node, this.values.intern(trie.threads[other].name));
-        break;
-      }
-      default:
-        next = trie.child(node, 0);
+    const next = trie.child(node, this.reply(row, node, outcome));
+    const entity = trie.entity[node];
+    if (entity >= 0) {
+      const table = this.tables[entity];
+      row[entity] = table.next[row[entity] * table.stride + trie.event[node]];
+    } else if (trie.kind[node] === Kind.Spawn) {
+      const other = trie.other[node];
+      row[entities + other] = trie.root(other);
     }
     row[entities + t] = next;
     return next;
   }
 
-  /** The node that a step, which is enabled, would come to. */
-  nodeAfter(row: Int32Array, node: number, outcome: number): number {
+  /** What the step at `node`, which is enabled, is answered: the id of a value. */
+  reply(row: Int32Array, node: number, outcome: number): number {
     const { trie } = this;
     switch (trie.kind[node]) {
       case Kind.Send: {
         const entity = trie.entity[node];
         const table = this.tables[entity];
-        return trie.child(node, table.reply[row[entity] * table.stride + trie.event[node]]);
+        return table.reply[row[entity] * table.stride + trie.event[node]];
       }
       case Kind.Choose:
-        return trie.child(node, trie.options[node][outcome]);
+        return trie.options[node][outcome];
       case Kind.Spawn:
-        return trie.child(node, this.values.intern(trie.threads[trie.other[node]].name));
+        return this.values.intern(trie.threads[trie.other[node]].name);
       default:
-        return trie.child(node, 0);
+        return 0;
     }
+  }
+
+  /** The node that a step, which is enabled, would come to. */
+  nodeAfter(row: Int32Array, node: number, outcome: number): number {
+    return this.trie.child(node, this.reply(row, node, outcome));
   }
 
   /** Whether a thread is over, or has not begun. */

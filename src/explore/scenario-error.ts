@@ -1,6 +1,8 @@
 /** A scenario that cannot be explored as it is written: what, where in it, and what to do. */
 export class ScenarioError extends Error {
   override readonly name = 'ScenarioError';
+  /** The thread that is at fault, suspended there. */
+  generator: object | undefined;
   constructor(
     readonly what: string,
     /** Where in the scenario: `thread "T0", step 3`. */

@@ -49,7 +49,8 @@ export function carryOut(
     const node = row[entities + thread];
     const preempts = last >= 0 && last !== thread && program.enabled(row, last);
     if (preempts) preemptions++;
-    const next = program.step(row, thread, outcome);
+    const reply = values.value(program.reply(row, node, outcome));
+    program.step(row, thread, outcome);
     if (entities + trie.threads.length > row.length) {
       const wider = new Int32Array(entities + trie.threads.length);
       wider.set(row);
@@ -67,7 +68,7 @@ export function carryOut(
       what: nameOf(program, node, outcome),
       entity: entity < 0 ? undefined : program.entityNames[entity],
       event: entity < 0 ? undefined : program.tables[entity].interned.eventOf(trie.event[node]),
-      reply: values.value(trie.reply[next]),
+      reply,
       preempts,
     });
     last = thread;

@@ -9,6 +9,7 @@ import { stable } from '../../machines/intern.js';
 import { SELF } from '../../machines/step.js';
 import type { Step, ThreadBody } from '../../machines/step.js';
 import type { Values } from './local-table.js';
+import { ThreadRun } from './thread-run.js';
 import { ScenarioError } from './scenario-error.js';
 
 /** What a thread does next at a node. */
@@ -65,6 +66,8 @@ export class ThreadTrie {
   private readonly moreChildren: (Map<number, number> | undefined)[] = [undefined];
   private readonly roots: number[] = [];
   private readonly loopHeads = new Map<string, number>();
+  /** A thread that stands at a node: mostly the next node that is made follows it. */
+  private live: { readonly node: number; readonly run: ThreadRun } | undefined;
   /** Some thread has marked the head of a loop. */
   hasLoops = false;
 
@@ -131,42 +134,11 @@ export class ThreadTrie {
   }
 
   private make(thread: number, parent: number, reply: number): number {
-    const { name, body } = this.threads[thread];
-    const path = parent === 0 ? [] : [...this.pathTo(parent), { node: parent, reply }];
-    const depth = path.length;
+    const { name } = this.threads[thread];
+    const depth = parent === 0 ? 0 : this.depth[parent] + 1;
     const where = `thread "${name}", step ${depth + 1}`;
-    let step: Step | undefined;
-    let loop: string | undefined;
-    let error: unknown;
-    let spawned = 0;
-    try {
-      const generator = body(name);
-      let result = generator.next();
-      const passLoops = () => {
-        loop = undefined;
-        while (result.done !== true && result.value.type === 'loop') {
-          loop = stable(result.value.state) ?? 'undefined';
-          result = generator.next();
-        }
-      };
-      passLoops();
-      for (const { node, reply } of path) {
-        if (result.done === true || !same(result.value, this.step[node]!)) {
-          throw new ScenarioError(
-            'the thread did something else when it was run again with the same replies',
-            `thread "${name}", step ${this.depth[node] + 1}`,
-            'a thread may depend on nothing but the replies to its steps',
-          );
-        }
-        if (result.value.type === 'spawn') spawned++;
-        result = generator.next(this.values.value(reply));
-        passLoops();
-      }
-      if (result.done !== true) step = result.value;
-    } catch (thrown) {
-      if (thrown instanceof ScenarioError) throw thrown;
-      error = thrown ?? new Error('undefined was thrown');
-    }
+    const run = this.runTo(thread, parent, reply);
+    const { loop } = run;
     if (loop !== undefined) {
       const key = `${thread} ${loop}`;
       const head = this.loopHeads.get(key);
@@ -174,7 +146,45 @@ export class ThreadTrie {
       this.loopHeads.set(key, this.size);
       this.hasLoops = true;
     }
-    return this.add(thread, parent, reply, depth, step, error, spawned, where, loop !== undefined);
+    try {
+      const node = this.add(thread, parent, reply, depth, run, where);
+      this.live = { node, run };
+      return node;
+    } catch (thrown) {
+      if (thrown instanceof ScenarioError) thrown.generator = run.generator;
+      throw thrown;
+    }
+  }
+
+  /** The thread at the node after `reply` at `parent`: the one that stands there, or a new one. */
+  private runTo(thread: number, parent: number, reply: number): ThreadRun {
+    const { name, body } = this.threads[thread];
+    if (parent === 0) return new ThreadRun(body, name);
+    const { live } = this;
+    this.live = undefined;
+    let run = live?.node === parent ? live.run : undefined;
+    if (run === undefined) {
+      run = new ThreadRun(body, name);
+      for (const { node, reply } of this.pathTo(parent)) {
+        this.check(run, node, node === parent);
+        run.goOn(this.values.value(reply));
+      }
+      this.check(run, parent, true);
+    }
+    run.goOn(this.values.value(reply));
+    return run;
+  }
+
+  /** Whether a thread that is run again does at `node` what it did there. */
+  private check(run: ThreadRun, node: number, exactly: boolean): void {
+    const before = this.step[node]!;
+    const { step } = run;
+    if (step !== undefined && (exactly ? same(step, before) : step.type === before.type)) return;
+    throw new ScenarioError(
+      'the thread did something else when it was run again with the same replies',
+      this.where(node),
+      'a thread may depend on nothing but the replies to its steps',
+    );
   }
 
   private add(
@@ -182,13 +192,10 @@ export class ThreadTrie {
     parent: number,
     reply: number,
     depth: number,
-    step: Step | undefined,
-    error: unknown,
-    spawned: number,
+    { step, failure, spawned, loop }: ThreadRun,
     where: string,
-    loopHead: boolean,
   ): number {
-    let kind = step === undefined ? (error === undefined ? Kind.Done : Kind.Threw) : Kind.Cut;
+    let kind = step === undefined ? (failure === undefined ? Kind.Done : Kind.Threw) : Kind.Cut;
     let sent: SendTarget | undefined;
     let options: readonly number[] = [];
     let other = -1;
@@ -237,8 +244,8 @@ export class ThreadTrie {
     this.step.push(step);
     this.options.push(options);
     this.other.push(other);
-    this.error.push(error);
-    this.loopHead.push(loopHead);
+    this.error.push(failure?.error);
+    this.loopHead.push(loop !== undefined);
     this.firstReply.push(-1);
     this.firstChild.push(0);
     this.moreChildren.push(undefined);

@@ -19,6 +19,8 @@ export interface NaiveResult {
   readonly states: number;
   readonly finals: ReadonlySet<string>;
   readonly violated: ReadonlySet<string>;
+  /** The cost of the cheapest schedule that breaks each rule: preemptions, then steps. */
+  cheapest(): ReadonlyMap<string, readonly [preemptions: number, steps: number]>;
 }
 
 type Pending = Step | 'done' | 'threw';
@@ -84,7 +86,7 @@ export function naive(scenario: Scenario, maxStates: number): NaiveResult | unde
       ]),
     );
 
-  const violated = new Set<string>();
+  let violated = new Set<string>();
   const finals = new Set<string>();
   const check = (state: State) => {
     for (const s of Object.values(state.snapshots)) {
@@ -94,16 +96,19 @@ export function naive(scenario: Scenario, maxStates: number): NaiveResult | unde
       if (invariant.when !== 'end' && !invariant.holds(view(state))) violated.add(invariant.id);
     }
   };
-  const successors = (state: State): State[] => {
-    const next: State[] = [];
+  const successors = (state: State): { thread: string; state: State }[] => {
+    const next: { thread: string; state: State }[] = [];
     for (const [name, replies] of Object.entries(state.replies)) {
       const step = pending(name, replies).pending;
       if (step === 'done' || step === 'threw') continue;
       const answered = (reply: unknown, change: Partial<State> = {}) => {
         const mine = settled(name, [...replies, reply]);
         next.push({
-          snapshots: change.snapshots ?? state.snapshots,
-          replies: { ...state.replies, ...change.replies, [name]: mine },
+          thread: name,
+          state: {
+            snapshots: change.snapshots ?? state.snapshots,
+            replies: { ...state.replies, ...change.replies, [name]: mine },
+          },
         });
       };
       if (step.type === 'send') {
@@ -146,35 +151,66 @@ export function naive(scenario: Scenario, maxStates: number): NaiveResult | unde
   };
   const met = new Set<string>([key(start)]);
   const queue = [start];
-  for (const state of queue) {
-    if (met.size > maxStates) return undefined;
+  const checkAll = (state: State, next: readonly unknown[]) => {
     check(state);
-    const next = successors(state);
     for (const [name, replies] of Object.entries(state.replies)) {
       if (pending(name, replies).pending === 'threw') violated.add('exception');
     }
-    if (next.length === 0) {
-      finals.add(key(state));
-      const waiting = Object.entries(state.replies).some(([name, replies]) => {
-        const step = pending(name, replies).pending;
-        return step !== 'done' && step !== 'threw';
-      });
-      const broken = Object.values(state.snapshots).some((s) => s.hasTag('violation'));
-      if (waiting && !broken) violated.add('deadlock');
-      if (!waiting) {
-        for (const invariant of scenario.invariants ?? []) {
-          if (invariant.when === 'end' && !invariant.holds(view(state))) violated.add(invariant.id);
-        }
-      }
+    if (next.length > 0) return;
+    const waiting = Object.entries(state.replies).some(([name, replies]) => {
+      const step = pending(name, replies).pending;
+      return step !== 'done' && step !== 'threw';
+    });
+    const broken = Object.values(state.snapshots).some((s) => s.hasTag('violation' as never));
+    if (waiting && !broken) violated.add('deadlock');
+    if (waiting) return;
+    for (const invariant of scenario.invariants ?? []) {
+      if (invariant.when === 'end' && !invariant.holds(view(state))) violated.add(invariant.id);
     }
-    for (const successor of next) {
+  };
+  for (const state of queue) {
+    if (met.size > maxStates) return undefined;
+    const next = successors(state);
+    checkAll(state, next);
+    if (next.length === 0) finals.add(key(state));
+    for (const { state: successor } of next) {
       const k = key(successor);
       if (met.has(k)) continue;
       met.add(k);
       queue.push(successor);
     }
   }
-  return { states: met.size, finals, violated };
+  /** Every state with the thread that ran last, cheapest first. */
+  const cheapest = () => {
+    const found = new Map<string, readonly [number, number]>();
+    const done = new Set<string>();
+    let level: { state: State; last: string; steps: number }[] = [
+      { state: start, last: '', steps: 0 },
+    ];
+    for (let preemptions = 0; level.length > 0; preemptions++) {
+      const dearer: typeof level = [];
+      // Few enough to be sorted again and again.
+      while (level.length > 0) {
+        level.sort((a, b) => b.steps - a.steps);
+        const { state, last, steps } = level.pop()!;
+        const k = `${last} ${key(state)}`;
+        if (done.has(k)) continue;
+        done.add(k);
+        const next = successors(state);
+        violated = new Set();
+        checkAll(state, next);
+        for (const rule of violated) if (!found.has(rule)) found.set(rule, [preemptions, steps]);
+        const goesOn = next.some(({ thread }) => thread === last);
+        for (const { thread, state: to } of next) {
+          const arrival = { state: to, last: thread, steps: steps + 1 };
+          (goesOn && thread !== last ? dearer : level).push(arrival);
+        }
+      }
+      level = dearer;
+    }
+    return found;
+  };
+  return { states: met.size, finals, violated, cheapest: () => cheapest() };
 }
 
 function runAgain(

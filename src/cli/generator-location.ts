@@ -1,0 +1,35 @@
+import { Session } from 'node:inspector';
+
+interface Property {
+  readonly name: string;
+  readonly value?: { readonly value?: { readonly scriptId: string; readonly lineNumber: number } };
+}
+
+/** The line (from 1) at which a generator stands still, told by V8; undefined where it does not say. */
+export function lineOf(generator: object): number | undefined {
+  const session = new Session();
+  const key = '__hotraceGenerator';
+  const globals = globalThis as Record<string, unknown>;
+  let line: number | undefined;
+  try {
+    session.connect();
+    globals[key] = generator;
+    // The session answers before post returns.
+    session.post('Runtime.evaluate', { expression: `globalThis.${key}` }, (failed, answer) => {
+      const objectId = failed === null ? answer.result.objectId : undefined;
+      if (objectId === undefined) return;
+      session.post('Runtime.getProperties', { objectId, ownProperties: true }, (error, found) => {
+        if (error !== null) return;
+        const internal = (found as { internalProperties?: readonly Property[] }).internalProperties;
+        const at = internal?.find(({ name }) => name === '[[GeneratorLocation]]')?.value?.value;
+        if (at !== undefined) line = at.lineNumber + 1;
+      });
+    });
+  } catch {
+    // Without an inspector nobody knows.
+  } finally {
+    delete globals[key];
+    session.disconnect();
+  }
+  return line;
+}
