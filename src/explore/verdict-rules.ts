@@ -38,8 +38,14 @@ export function brokenRules(program: Program, row: Int32Array, final: boolean): 
   return [...new Set(rules)];
 }
 
-/** The rules that a state breaks in which no thread can go on, for that reason. */
+/**
+ * The rules that a state breaks in which no thread can go on, for that reason. None where a thread
+ * could go on and is not looked at any further: that is no end.
+ */
 export function brokenAtEnd(program: Program, row: Int32Array): string[] {
+  for (let c = program.entities; c < row.length; c++) {
+    if (program.trie.kind[row[c]] === Kind.Cut) return [];
+  }
   if (program.stuck(row).length > 0) return brokenMachine(program, row) ? [] : [DEADLOCK];
   return program.atEnd
     .filter((compiled) => !program.holds(compiled, row))

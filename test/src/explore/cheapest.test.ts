@@ -55,7 +55,7 @@ test('a schedule is held against an edited scenario: the first step that diverge
   const [first, ...rest] = Object.entries(each.threads);
   const edited = { ...each, threads: Object.fromEntries([[first[0], function* () {}], ...rest]) };
   const at = c.steps.findIndex(({ thread }) => thread === first[0]);
-  const { diverged } = confirm(edited as typeof each, c.steps);
+  const { diverged } = confirm(edited, c.steps);
   if (at < 0) expect(diverged).toBeUndefined();
   else expect(diverged?.step).toBe(at);
 });

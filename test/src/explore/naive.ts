@@ -161,7 +161,7 @@ export function naive(scenario: Scenario, maxStates: number): NaiveResult | unde
       const step = pending(name, replies).pending;
       return step !== 'done' && step !== 'threw';
     });
-    const broken = Object.values(state.snapshots).some((s) => s.hasTag('violation' as never));
+    const broken = Object.values(state.snapshots).some((s) => s.hasTag('violation'));
     if (waiting && !broken) violated.add('deadlock');
     if (waiting) return;
     for (const invariant of scenario.invariants ?? []) {

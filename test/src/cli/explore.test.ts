@@ -1,0 +1,202 @@
+/** `hotrace explore` as a user meets it. */
+
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { build, hotrace } from './command.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'hotrace-explore-'));
+beforeAll(build);
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function file(name: string, text: string): string {
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+}
+
+describe('the 2012 review', () => {
+  test('as posted: the listener hears DEL before ADD', () => {
+    const { out, code } = hotrace(['explore', 'add-remove']);
+    expect(code).toBe(1);
+    expect(out).toContain(`\
+CPU0: iommu_group_add_device(g0,    CPU1: iommu_group_remove_device(d0)
+  d0)
+--------------------------------    -----------------------------------
+d0->iommu_group = g0
+lock(group->mutex)
+list_add_tail(d0)
+                                    group = d0->iommu_group
+                                    notify DEL_DEVICE d0  -> listener l0
+unlock(group->mutex)
+notify ADD_DEVICE d0  -> listener l0
+INV-01 add-before-del: l0 saw ADD_DEVICE d0 after DEL_DEVICE d0
+
+1 preemption; 0 is impossible; 7 steps
+`);
+    for (const line of out.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
+  });
+
+  test.each([
+    ['add-remove-notify-first', 1, /^INV-03 /m],
+    ['add-remove-group-mutex', 1, /^deadlock: .*\n.*wait for ever/m],
+    ['add-remove-second-mutex', 0, /clean\. Every interleaving was covered/],
+    ['add-remove-serialised', 0, /clean\. Every interleaving was covered/],
+  ])('%s', (name, expected, says) => {
+    const { out, code } = hotrace(['explore', name]);
+    expect(out).toMatch(says);
+    expect(code).toBe(expected);
+    // The reductions change nothing of that.
+    const plain = ['--no-sleep', '--no-alone', '--no-sections', '--no-symmetry'];
+    expect(hotrace(['explore', name, ...plain]).code).toBe(expected);
+    expect(hotrace(['explore', name, '--strategy', 'bounded']).code).toBe(expected);
+  });
+
+  test('a deadlock says who waits for whom', () => {
+    const { out } = hotrace(['explore', 'add-remove-group-mutex']);
+    expect(out.replace(/\s+/g, ' ')).toContain(
+      'waits for lock(group->mutex), held by itself since lock(group->mutex)',
+    );
+  });
+
+  test('what a bound leaves out is not called clean', () => {
+    const zero = ['--strategy', 'bounded', '--max-preemptions', '0'];
+    const { out, code } = hotrace(['explore', 'add-remove', ...zero]);
+    expect(code).toBe(3);
+    expect(out).toContain('incomplete');
+    expect(out).toContain('bound on preemptions');
+  });
+
+  test('--json', () => {
+    const { out } = hotrace(['explore', 'add-remove', '--json']);
+    const { verdict, counterexamples } = JSON.parse(out) as {
+      verdict: string;
+      counterexamples: { rule: string; preemptions: number; confirmed: boolean }[];
+    };
+    expect(verdict).toBe('violated');
+    expect(counterexamples.map(({ rule, preemptions }) => [rule, preemptions])).toEqual([
+      ['INV-01', 1],
+      ['INV-03', 1],
+    ]);
+    expect(counterexamples.every(({ confirmed }) => confirmed)).toBe(true);
+  });
+});
+
+describe('a scenario of one’s own', () => {
+  const counter = (body: string) => `
+import { scenario, send, variableMachine } from 'hotrace';
+function* increment() {
+  ${body}
+}
+export default scenario({
+  name: 'lost update',
+  entities: { n: variableMachine(0) },
+  threads: { A: increment, B: increment },
+  invariants: [
+    { id: 'both', entities: ['n'], when: 'end', says: 'an increment is lost',
+      holds: ({ n }) => n.context.value === 2 },
+  ],
+});
+`;
+  test('TypeScript without a build step', () => {
+    const racy = file(
+      'racy.ts',
+      counter(`const reply: { value: number } = yield* send('n', { type: 'read' });
+  yield* send('n', { type: 'write', value: reply.value + 1 });`),
+    );
+    const { out, code } = hotrace(['explore', racy]);
+    expect(code).toBe(1);
+    expect(out).toContain('both: an increment is lost (n is {"value":1})');
+    expect(out).toContain('1 preemption; 0 is impossible; 4 steps');
+    const atomic = file('atomic.ts', counter("yield* send('n', { type: 'add', value: 1 });"));
+    expect(hotrace(['explore', atomic]).code).toBe(0);
+  });
+
+  test.each([
+    [
+      'a syntax error',
+      "export default { name: 'x'\n  threads: {} };",
+      /bad\.ts:2:\d+: Unexpected token/,
+    ],
+    [
+      'an error of its own',
+      "\n\nthrow new TypeError('no such thing');",
+      /bad\.ts:3:\d+: no such thing/,
+    ],
+    [
+      'nothing exported',
+      'export const x = 1;',
+      /bad\.ts: the scenario has no name; export default/,
+    ],
+    [
+      'an unknown event',
+      counter("yield* send('n', { type: 'raed' });"),
+      /bad\.ts:4: thread "A", step 1: "n" accepts no "raed" .* knows read/,
+    ],
+    [
+      'an unknown entity',
+      counter("yield* send('m', { type: 'read' });"),
+      /bad\.ts:4: thread "A", step 1: there is no entity "m"; there are n/,
+    ],
+    [
+      'no step',
+      counter('yield 7 as never;'),
+      /bad\.ts:4: thread "A", step 1: it yields 7, which is no step/,
+    ],
+    [
+      'a thread that throws',
+      counter("yield* send('n', { type: 'read' });\n  throw new Error('oops');"),
+      /exception: A threw Error: oops/,
+    ],
+    [
+      'too many threads',
+      "import { scenario, variableMachine } from 'hotrace';\nexport default scenario({ name: 'x', entities: { n: variableMachine(0) }, threads: Object.fromEntries(Array.from({ length: 10000 }, (_, i) => [`T${i}`, function* () {}])) });",
+      /there are 10000 threads; at most 30/,
+    ],
+    [
+      'an unknown state',
+      "import { scenario, send } from 'hotrace';\nimport { createMachine } from 'xstate';\nconst m = createMachine({ id: 'm', initial: 'a', states: { a: { on: { GO: 'nowhere' } } } });\nexport default scenario({ name: 'x', entities: { m }, threads: { *A() { yield* send('m', { type: 'GO' }); } } });",
+      /Child state 'nowhere' does not exist/,
+    ],
+    [
+      'dice',
+      "import { scenario, send } from 'hotrace';\nimport { createMachine, assign } from 'xstate';\nconst m = createMachine({ id: 'dice', context: { n: 0 }, on: { GO: { actions: assign({ n: () => Math.random() }) } } });\nexport default scenario({ name: 'x', entities: { m }, threads: { *A() { yield* send('m', { type: 'GO' }); } } });",
+      /machine "dice" is not pure/,
+    ],
+  ])('%s', (_, text, says) => {
+    const { out, err, code } = hotrace(['explore', file('bad.ts', text)]);
+    expect(`${out}${err}`.replace(/\n(?!$)/g, ' ')).toMatch(says);
+    expect(code).toBe(out === '' ? 2 : 1);
+    expect(`${out}${err}`).not.toMatch(/^\s+at /m);
+  });
+
+  test('threads without end stop at the bound', () => {
+    const endless = file(
+      'endless.ts',
+      counter("for (;;) yield* send('n', { type: 'add', value: 1 });"),
+    );
+    for (const bound of [
+      ['--max-time', '1'],
+      ['--max-states', '500'],
+      ['--max-memory', '300'],
+      ['--max-steps', '3'],
+    ]) {
+      const { out, code } = hotrace(['explore', endless, ...bound]);
+      expect(out).toContain('incomplete');
+      expect(code).toBe(3);
+    }
+  });
+
+  test.each([
+    [['nope.ts'], /neither a file nor a scenario/],
+    [[], /no scenario/],
+    [['add-remove', '--max-states', 'x'], /--max-states x: give a whole number/],
+    [['add-remove', '--strategy', 'luck'], /there are exhaustive and bounded/],
+    [['add-remove', '--max-preemptions', '1'], /goes with --strategy bounded/],
+  ])('%j', (args, says) => {
+    const { err, code } = hotrace(['explore', ...args]);
+    expect(err).toMatch(says);
+    expect(code).toBe(2);
+  });
+});

@@ -1,0 +1,70 @@
+/** Classes of interleavings: counted here, and published elsewhere. */
+
+import { existsSync, readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { countClasses } from '../../../src/explore/counting.js';
+import type { Sent } from '../../../src/explore/counting.js';
+import { Program } from '../../../src/explore/program.js';
+import { PROGRAMS } from './published-programs.js';
+
+/** The literature's: the same cell, and at least one writes. A failed compare-and-swap reads. */
+function footprint(a: Sent, b: Sent): boolean {
+  const writes = ({ event: { type }, changes }: Sent) =>
+    !/^(read|await)$/.test(type) && (type !== 'compare_and_swap' || changes);
+  return !writes(a) && !writes(b);
+}
+
+/** Concuerror's, in some of its suites: two writes of one value may be exchanged as well. */
+function sameValue(a: Sent, b: Sent): boolean {
+  const value = ({ event }: Sent) => (event.type === 'write' ? JSON.stringify(event) : undefined);
+  return footprint(a, b) || (value(a) !== undefined && value(a) === value(b));
+}
+
+interface Row {
+  readonly family: string;
+  readonly params: readonly number[];
+  readonly traces: number;
+  readonly note?: string;
+}
+
+const FILE = new URL('../../../../shared/exploration/published_counts.json', import.meta.url);
+const published = existsSync(FILE)
+  ? (JSON.parse(readFileSync(FILE, 'utf8')) as { readonly counts: readonly Row[] }).counts
+  : [];
+/** Those that a clone by itself checks. */
+const OWN: readonly Row[] = [
+  { family: 'readers', params: [6], traces: 64 },
+  { family: 'lastzero', params: [5], traces: 64 },
+  { family: 'mpat', params: [3], traces: 48 },
+  { family: 'casrot', params: [5], traces: 43 },
+  { family: 'multipc', params: [2, 3], traces: 66 },
+  { family: 'dispatcher', params: [1, 4], traces: 80 },
+  { family: 'concuerror/long_chain', params: [], traces: 20 },
+];
+/** Pairs of states and sleep sets that are looked at: about a minute. */
+const LIMIT = 3_000_000;
+
+describe('published counts', () => {
+  test.each(
+    [...OWN, ...published].map((row) => [`${row.family}(${row.params.join(', ')})`, row] as const),
+  )('%s', { timeout: 180_000 }, (name, { family, params, traces, note }) => {
+    const make = PROGRAMS[family];
+    expect(make, `there is no program ${family}`).toBeDefined();
+    const independent = /same value/.test(note ?? '') ? sameValue : footprint;
+    const counted = countClasses(new Program(make(...params)), { independent, limit: LIMIT });
+    if (counted === undefined) console.log(`${name}: more than ${LIMIT} states, not counted`);
+    else expect(counted).toBe(traces);
+  });
+});
+
+test('exchanged by what the machines tell, there are never more classes', () => {
+  for (const [family, params] of [
+    ['ainc', [4]],
+    ['lockinc', [3]],
+    ['two_by_two_swapped', []],
+  ] as const) {
+    const make = () => new Program(PROGRAMS[family](...params));
+    const byFootprint = countClasses(make(), { independent: footprint })!;
+    expect(countClasses(make())).toBeLessThanOrEqual(byFootprint);
+  }
+});
