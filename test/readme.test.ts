@@ -21,7 +21,8 @@ describe('commands', () => {
 
   test.each(shown.map((block) => block.trimEnd().split('\n')))('%s', (command, ...output) => {
     const { code, out } = hotrace(command.replace(/^\$ npx hotrace /, '').split(' '));
-    expect(code).toBe(0);
+    // A violation that is found is shown with its exit code.
+    expect(code).toBe(command.includes(' explore ') ? 1 : 0);
     // `[...]` stands for lines left out.
     for (const part of output.join('\n').split(/^ *\[\.\.\.\]\n/m)) expect(out).toContain(part);
   });
@@ -30,11 +31,12 @@ describe('commands', () => {
 describe('the library', () => {
   // Inside the package, so that it finds it under its own name, by its `exports`.
   const folder = join(ROOT, 'dist', 'readme');
-  const [listener, bus, chain] = blocks('ts');
+  const [scenario, listener, bus, chain] = blocks('ts');
 
   beforeAll(() => {
     mkdirSync(folder, { recursive: true });
     writeFileSync(join(folder, 'listener.ts'), listener);
+    writeFileSync(join(folder, 'scenario.ts'), scenario);
     writeFileSync(join(folder, 'bus.ts'), bus);
     writeFileSync(join(folder, 'chain.ts'), chain);
     return () => rmSync(folder, { recursive: true });
@@ -54,7 +56,7 @@ describe('the library', () => {
     const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
     const { status, stdout } = spawnSync(
       process.execPath,
-      [tsc, '--ignoreConfig', ...flags, 'listener.ts', 'bus.ts', 'chain.ts'],
+      [tsc, '--ignoreConfig', ...flags, 'scenario.ts', 'listener.ts', 'bus.ts', 'chain.ts'],
       { cwd: folder, encoding: 'utf8' },
     );
     expect(stdout).toBe('');
@@ -72,6 +74,12 @@ describe('the library', () => {
       .matchAll(/ (\d+\.\d+): bus_notify: .*dev="0000:04:00\.0" .*value=(\d+)/g);
     expect(lines).toEqual([...recorded].map(([, time, value]) => `${time} ${BUS_ACTIONS[+value]}`));
     expect(lines.length).toBeGreaterThan(10);
+  });
+
+  test('the scenario is explored as it stands', () => {
+    const { code, out } = hotrace(['explore', join(folder, 'scenario.ts')]);
+    expect(out).toContain('both: an increment is lost');
+    expect(code).toBe(1);
   });
 
   test('the bus tells its groups what drivers do', () => {
