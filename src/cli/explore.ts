@@ -2,8 +2,8 @@
 
 import { SingleBar } from 'cli-progress';
 import { CATALOGUE } from '../../machines/races/catalogue.js';
-import { explore } from '../explore/explore.js';
-import type { Exploration, ExploreOptions } from '../explore/explore.js';
+import { explore, STRATEGIES } from '../explore/explore.js';
+import type { Exploration, ExploreOptions, Strategy } from '../explore/explore.js';
 import { ScenarioError } from '../explore/scenario-error.js';
 import { exploreText } from '../report/explore-text.js';
 import { wrap } from '../report/format.js';
@@ -21,6 +21,9 @@ export interface ExploreFlags {
   readonly maxTime?: string;
   readonly maxMemory?: string;
   readonly maxPreemptions?: string;
+  readonly seed?: string;
+  readonly runs?: string;
+  readonly bugDepth?: string;
   readonly sleep?: boolean;
   readonly alone?: boolean;
   readonly sections?: boolean;
@@ -72,8 +75,8 @@ export async function runExplore(
 
 function options(flags: ExploreFlags): ExploreOptions {
   const strategy = flags.strategy ?? 'exhaustive';
-  if (strategy !== 'exhaustive' && strategy !== 'bounded') {
-    throw new UsageError(`--strategy ${strategy}: there are exhaustive and bounded`);
+  if (!isStrategy(strategy)) {
+    throw new UsageError(`--strategy ${strategy}: there are ${STRATEGIES.join(', ')}`);
   }
   const bounds = {
     states: whole('--max-states', flags.maxStates),
@@ -86,16 +89,33 @@ function options(flags: ExploreFlags): ExploreOptions {
   if (bounds.preemptions !== undefined && strategy !== 'bounded') {
     throw new UsageError('--max-preemptions goes with --strategy bounded');
   }
+  const drawn = {
+    seed: whole('--seed', flags.seed),
+    runs: whole('--runs', flags.runs),
+    bugDepth: whole('--bug-depth', flags.bugDepth),
+  };
   return {
     strategy,
+    ...given(drawn),
     reductions: {
       sleep: flags.sleep ?? true,
       alone: flags.alone ?? true,
       sections: flags.sections ?? true,
       symmetry: flags.symmetry ?? true,
     },
-    bounds: Object.fromEntries(Object.entries(bounds).filter(([, value]) => value !== undefined)),
+    bounds: given(bounds),
   };
+}
+
+function isStrategy(name: string): name is Strategy {
+  return (STRATEGIES as readonly string[]).includes(name);
+}
+
+/** Without what was not given. */
+function given(flags: Readonly<Record<string, number | undefined>>): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(flags).filter((entry): entry is [string, number] => entry[1] !== undefined),
+  );
 }
 
 function whole(flag: string, text: string | undefined): number | undefined {

@@ -78,7 +78,13 @@ function program(done: (code: number) => void): Command {
     .description('search every interleaving of a scenario for one that breaks a rule')
     .argument('[scenario]', 'a name that --list shows, or a TypeScript or JavaScript file')
     .option('--list', 'the scenarios that hotrace knows')
-    .option('--strategy <name>', 'exhaustive (default), or bounded: by number of preemptions')
+    .option(
+      '--strategy <name>',
+      'exhaustive (default); bounded: by number of preemptions; random, pct, pos, surw: schedules drawn at random',
+    )
+    .option('--seed <n>', 'of random schedules (0)')
+    .option('--runs <n>', 'how many random schedules (10000)')
+    .option('--bug-depth <n>', 'orders of steps that a bug needs, for pct (3)')
     .option('--max-preemptions <n>', 'most preemptions, with --strategy bounded')
     .option('--max-states <n>', 'states that are stored')
     .option('--max-depth <n>', 'steps from the start')

@@ -7,13 +7,25 @@ import type { Counterexample } from './counterexample.js';
 import { Exhaustive } from './exhaustive.js';
 import type { Bounds, Cut, Reductions, SearchStats } from './exhaustive.js';
 import { DEFAULT_MAX_STEPS, Program } from './program.js';
+import { sample } from './sample.js';
+import { pct, pctBound } from './samplers/pct.js';
+import { pos } from './samplers/pos.js';
+import { randomWalk } from './samplers/random-walk.js';
+import { surw } from './samplers/surw.js';
+
+export const STRATEGIES = ['exhaustive', 'bounded', 'random', 'pct', 'pos', 'surw'] as const;
+export type Strategy = (typeof STRATEGIES)[number];
 
 export interface ExploreOptions {
   /**
    * `exhaustive`: every interleaving, reduced. `bounded`: by number of preemptions, unreduced but
-   * for symmetry.
+   * for symmetry. The others draw schedules at random and never say clean.
    */
-  readonly strategy?: 'exhaustive' | 'bounded';
+  readonly strategy?: Strategy;
+  /** Of random schedules: the seed (0), how many (10,000), and for `pct` the depth of bugs (3). */
+  readonly seed?: number;
+  readonly runs?: number;
+  readonly bugDepth?: number;
   readonly reductions?: Partial<Reductions>;
   readonly bounds?: Bounds & {
     /** Of `bounded`. */
@@ -26,7 +38,7 @@ export interface ExploreOptions {
 
 export interface Exploration {
   readonly scenario: string;
-  readonly strategy: 'exhaustive' | 'bounded';
+  readonly strategy: Strategy;
   /** `clean` only when every interleaving was covered. */
   readonly verdict: 'clean' | 'violated' | 'incomplete';
   /** The bound that cut the search, if one did. Violations are real all the same. */
@@ -35,6 +47,15 @@ export interface Exploration {
   /** Rules that are broken and for which no schedule was found within the bounds. */
   readonly withoutSchedule: readonly string[];
   readonly stats: SearchStats;
+  /** Of random schedules. */
+  readonly sampled?: {
+    readonly seed: number;
+    readonly runs: number;
+    /** In which run each rule was broken first. */
+    readonly found: Readonly<Record<string, number>>;
+    /** What the strategy guarantees after so many runs; undefined: nothing. */
+    readonly guarantee: string | undefined;
+  };
 }
 
 /** States that the search for the cheapest schedule looks at. */
@@ -74,6 +95,7 @@ export function explore(scenario: Scenario, options: ExploreOptions = {}): Explo
       },
     };
   }
+  if (strategy !== 'exhaustive') return exploreAtRandom(program, strategy, options);
   const { violated, cut, stats } = new Exhaustive(program, {
     ...(options.reductions === undefined ? {} : { reductions: options.reductions }),
     ...(bounds === undefined ? {} : { bounds }),
@@ -99,6 +121,62 @@ export function explore(scenario: Scenario, options: ExploreOptions = {}): Explo
     }),
     withoutSchedule: rules.filter((rule) => found?.violated.has(rule) !== true),
     stats,
+  };
+}
+
+const SAMPLERS = { random: randomWalk, pos, surw } as const;
+const DEFAULT_RUNS = 10_000;
+const DEFAULT_BUG_DEPTH = 3;
+
+function exploreAtRandom(
+  program: Program,
+  strategy: Exclude<Strategy, 'exhaustive' | 'bounded'>,
+  options: ExploreOptions,
+): Exploration {
+  const { bounds, seed = 0, runs = DEFAULT_RUNS, bugDepth = DEFAULT_BUG_DEPTH } = options;
+  const sampler = strategy === 'pct' ? pct(bugDepth) : SAMPLERS[strategy];
+  const limits = bounds === undefined ? {} : { bounds };
+  const result = sample(program, sampler, { seed, runs, ...limits });
+  const rules = [...result.violated.keys()];
+  const cheap =
+    rules.length === 0
+      ? undefined
+      : searchBounded(program, {
+          until: rules,
+          bounds: { states: MAX_CHEAPEST, time: bounds?.time ?? CHEAPEST_MS },
+        });
+  const threads = program.trie.threads.length;
+  const least = pctBound(threads, result.longest, bugDepth);
+  return {
+    scenario: program.scenario.name,
+    strategy,
+    verdict: rules.length > 0 ? 'violated' : 'incomplete',
+    cut: result.cut,
+    counterexamples: rules.map((rule) => {
+      const cheapest = cheap?.violated.get(rule);
+      const moves = cheapest?.moves ?? result.violated.get(rule)!.moves;
+      return counterexample(program, rule, moves, cheapest !== undefined);
+    }),
+    withoutSchedule: [],
+    stats: {
+      states: 0,
+      transitions: result.transitions,
+      rounds: 1,
+      allTransitions: result.transitions,
+      bytes: 0,
+      nodes: program.trie.size - 1,
+      computed: program.computed,
+      longest: result.longest,
+    },
+    sampled: {
+      seed,
+      runs: result.runs,
+      found: Object.fromEntries([...result.violated].map(([rule, { run }]) => [rule, run])),
+      guarantee:
+        strategy === 'pct'
+          ? `a bug of depth ${bugDepth} is hit with at least ${(1 - (1 - least) ** result.runs).toPrecision(3)} (1/(${threads} x ${result.longest}^${bugDepth - 1}) a run)`
+          : undefined,
+    },
   };
 }
 

@@ -21,20 +21,20 @@ export function exploreText(exploration: Exploration, stats: boolean): string {
   return `${out.join('\n')}\n`;
 }
 
-function conclusion({
-  verdict,
-  cut,
-  counterexamples,
-  withoutSchedule,
-  stats,
-}: Exploration): string {
-  const searched = `${stats.states.toLocaleString('en')} states, ${stats.transitions.toLocaleString('en')} steps`;
+function conclusion(exploration: Exploration): string {
+  const { verdict, cut, counterexamples, withoutSchedule, stats, sampled } = exploration;
+  const steps = `${stats.transitions.toLocaleString('en')} steps`;
+  const searched =
+    sampled === undefined
+      ? `${stats.states.toLocaleString('en')} states, ${steps}`
+      : `${sampled.runs.toLocaleString('en')} random schedules (${exploration.strategy}, seed ${sampled.seed}), ${steps}`;
+  const guarantee = sampled?.guarantee === undefined ? '' : `; ${sampled.guarantee}`;
   const bound = cut === undefined ? '' : `; the search was cut by its bound on ${cut}`;
   switch (verdict) {
     case 'clean':
       return `clean. Every interleaving was covered (${searched}; sequentially consistent memory).`;
     case 'incomplete':
-      return `incomplete: no rule was broken in ${searched}${bound}.`;
+      return `incomplete: no rule was broken in ${searched}${bound}${guarantee}.`;
     case 'violated': {
       const rules = [...counterexamples.map(({ rule }) => rule), ...withoutSchedule];
       return `violated: ${rules.join(', ')} (${searched}${bound}).`;
