@@ -5,12 +5,14 @@ import { CATALOGUE } from '../../machines/races/catalogue.js';
 import { explore, STRATEGIES } from '../explore/explore.js';
 import type { Exploration, ExploreOptions, Strategy } from '../explore/explore.js';
 import { ScenarioError } from '../explore/scenario-error.js';
+import { scheduleMermaid } from '../report/schedule-mermaid.js';
 import { exploreText } from '../report/explore-text.js';
 import { wrap } from '../report/format.js';
 import { EXIT } from './exit-code.js';
 import type { ExitCode } from './exit-code.js';
 import { lineOf } from './generator-location.js';
 import { libraryEntry, loadScenario, placeIn } from './scenario-file.js';
+import { replayedText, replaySchedules } from './schedule-file.js';
 import { UsageError } from './usage-error.js';
 
 export interface ExploreFlags {
@@ -31,6 +33,8 @@ export interface ExploreFlags {
   readonly stats?: boolean;
   readonly json?: boolean;
   readonly list?: boolean;
+  readonly schedule?: string;
+  readonly mermaid?: boolean;
 }
 
 const QUIET_MS = 1000;
@@ -49,6 +53,16 @@ export async function runExplore(
     throw new UsageError('no scenario; hotrace explore --list shows those that hotrace knows');
   }
   const scenario = await loadScenario(named, libraryEntry());
+  if (flags.schedule !== undefined) {
+    const replayed = replaySchedules(flags.schedule, scenario);
+    write(
+      flags.json === true
+        ? `${JSON.stringify(replayed, undefined, 2)}\n`
+        : replayed.map(replayedText).join(''),
+    );
+    if (replayed.some(({ diverged }) => diverged !== undefined)) return EXIT.inconclusive;
+    return replayed.some(({ broken }) => broken === true) ? EXIT.violated : EXIT.clean;
+  }
   const progress = new ExploreProgress(process.stderr.isTTY === true);
   let result: Exploration;
   try {
@@ -64,7 +78,9 @@ export async function runExplore(
   write(
     flags.json === true
       ? `${JSON.stringify(result, undefined, 2)}\n`
-      : exploreText(result, flags.stats === true),
+      : flags.mermaid === true
+        ? result.counterexamples.map(scheduleMermaid).join('\n')
+        : exploreText(result, flags.stats === true),
   );
   return result.verdict === 'clean'
     ? EXIT.clean

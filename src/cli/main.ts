@@ -95,6 +95,8 @@ function program(done: (code: number) => void): Command {
     .option('--no-alone', 'without running alone what commutes with all others')
     .option('--no-sections', 'without taking critical sections as one step')
     .option('--no-symmetry', 'without symmetry')
+    .option('--schedule <file>', 'run the schedules that --json wrote, instead of searching')
+    .option('--mermaid', 'the schedules as Mermaid sequence diagrams')
     .option('--stats', 'numbers of the search')
     .option('--json', 'everything as JSON')
     .action(async (scenario: string | undefined, flags: ExploreFlags) => {

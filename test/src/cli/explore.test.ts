@@ -83,6 +83,37 @@ INV-01 add-before-del: l0 saw ADD_DEVICE d0 after DEL_DEVICE d0
   });
 });
 
+describe('schedules', () => {
+  test('a stored one goes again; held against an edited scenario it tells where it diverges', () => {
+    const stored = file('stored.json', hotrace(['explore', 'add-remove', '--json']).out);
+    const again = hotrace(['explore', 'add-remove', '--schedule', stored]);
+    expect(again.out).toContain('INV-01: broken again after 7 steps');
+    expect(again.code).toBe(1);
+    const edited = hotrace(['explore', 'add-remove-notify-first', '--schedule', stored]);
+    expect(edited.out).toMatch(
+      /^INV-01: diverges at step 2 of 7, lock\(group->mutex\) \(.*\): thread ".*" now sends .*ADD_DEVICE/m,
+    );
+    expect(edited.code).toBe(3);
+  });
+
+  test.each([
+    ['nothing', /cannot be read/],
+    [file('junk.json', '{'), /is not JSON/],
+    [file('other.json', '{"a": 1}'), /holds no schedule/],
+  ])('%s', (path, says) => {
+    const { err, code } = hotrace(['explore', 'add-remove', '--schedule', path]);
+    expect(err).toMatch(says);
+    expect(code).toBe(2);
+  });
+
+  test('as Mermaid', () => {
+    const { out } = hotrace(['explore', 'add-remove', '--mermaid']);
+    expect(out).toMatch(/^sequenceDiagram\n {2}participant T0 as CPU0: iommu_group_add_device/);
+    expect(out).toContain('notify DEL_DEVICE d0 -#62; listener l0');
+    expect(out.match(/^sequenceDiagram$/gm)).toHaveLength(2);
+  });
+});
+
 describe('a scenario of one’s own', () => {
   const counter = (body: string) => `
 import { scenario, send, variableMachine } from 'hotrace';
