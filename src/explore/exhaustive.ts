@@ -223,6 +223,8 @@ const MAX_INSIDE = 64;
 /** What a step sends, in its order: the entities, the events, and in which snapshots they arrive. */
 class Access {
   count = 0;
+  /** Of a collapsed section: the node after it. */
+  end = 0;
   readonly entity = new Int32Array(MAX_INSIDE);
   readonly event = new Int32Array(MAX_INSIDE);
   readonly local = new Int32Array(MAX_INSIDE);
@@ -400,6 +402,8 @@ class Round {
       into.local[into.count++] = local;
       node = trie.child(node, tables[entity].reply[local * tables[entity].stride + event]);
     }
+    // An unlock is not answered.
+    into.end = trie.child(node, 0);
     return into;
   }
 
@@ -552,13 +556,14 @@ class Round {
     if (this.collapsed(node)) {
       const access = this.access(row, node, this.first);
       for (let i = 0; i < access.count; i++) {
-        if (!this.aloneAt(row, t, access.entity[i], access.event[i], access.local[i])) return false;
+        const { entity, event, local } = access;
+        if (!this.aloneAt(row, t, entity[i], event[i], local[i], true)) return false;
       }
       return true;
     }
     if (visible[entity]) return !this.othersSeen(row, t);
     if (this.reductions.sections && this.sections.protects(entity, node)) return true;
-    return this.aloneAt(row, t, entity, trie.event[node], row[entity]);
+    return this.aloneAt(row, t, entity, trie.event[node], row[entity], false);
   }
 
   /** Whether a thread but `t` may still send to an entity that an invariant looks at. */
@@ -582,6 +587,7 @@ class Round {
     entity: number,
     event: number,
     local: number,
+    inSection: boolean,
   ): boolean {
     const { entities, threads } = this;
     const { at, most, independence } = this.futures;
@@ -593,16 +599,19 @@ class Round {
       const other = row[entities + u];
       const set = at[other * entities + entity];
       if (set === 0) continue;
-      others = sets.union(others, set);
       const more = most[other * entities + entity];
+      // What fails beside one thread fails beside all; most do, and this is looked up.
+      if (!independence[entity].alone(local, event, set, more, inSection)) return false;
+      others = sets.union(others, set);
       count = more === ENDLESS || count === ENDLESS ? ENDLESS : count + more;
     }
-    return independence[entity].alone(local, event, others, count);
+    return independence[entity].alone(local, event, others, count, inSection);
   }
 
   private closesLoop(row: Int32Array, t: number, node: number): boolean {
     const { program } = this;
     const { trie } = program;
+    if (this.collapsed(node)) return trie.loopHead[this.access(row, node, this.first).end];
     for (let outcome = program.outcomes(row, t) - 1; outcome >= 0; outcome--) {
       if (trie.loopHead[program.nodeAfter(row, node, outcome)]) return true;
     }

@@ -57,6 +57,9 @@ export class Independence {
   /** By event, then set, then snapshot: up to how many events all is well, and from how many not. */
   private readonly wells: Int32Array[][] = [];
   private readonly bads: Int32Array[][] = [];
+  /** The same of `inSection`. */
+  private readonly sectionWells: Int32Array[][] = [];
+  private readonly sectionBads: Int32Array[][] = [];
 
   constructor(private readonly table: LocalTable) {}
 
@@ -76,11 +79,14 @@ export class Independence {
    * Whether `a`, about to be sent in snapshot `l`, commutes with every event of `set` in every
    * snapshot to which at most `most` events of `set` lead from there. A counter that others only
    * increment leads to as many snapshots as they increment it: hence the limit.
+   *
+   * @param inSection `a` is in a section that is taken as one step. Then an event of others that is
+   *   not accepted counts as not commuting: its thread would wait there with the lock held.
    */
-  alone(l: number, a: number, set: number, most: number): boolean {
+  alone(l: number, a: number, set: number, most: number, inSection = false): boolean {
     if (set === 0) return true;
-    const wells = (this.wells[a] ??= []);
-    const bads = (this.bads[a] ??= []);
+    const wells = ((inSection ? this.sectionWells : this.wells)[a] ??= []);
+    const bads = ((inSection ? this.sectionBads : this.bads)[a] ??= []);
     let well = wells[set];
     let bad = bads[set];
     if (well === undefined || l >= well.length) {
@@ -98,8 +104,8 @@ export class Independence {
       for (const at of layer) {
         for (const b of events) {
           const to = table.step(at, b);
-          if (to < 0) continue;
-          if (!this.commute(at, a, b) || met.size > MAX_CLOSURE) {
+          if (to < 0 && !inSection) continue;
+          if (to < 0 || !this.commute(at, a, b) || met.size > MAX_CLOSURE) {
             bad[l] = depth + 1;
             return false;
           }

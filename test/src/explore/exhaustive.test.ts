@@ -168,3 +168,12 @@ describe.each(CLASSES)('%s', (name, count, shape) => {
     },
   );
 });
+
+test('a section whose body may have to wait is not run alone', () => {
+  // One section lets the other's body go on; the other first waits in it with the lock held.
+  const scenario = randomScenario(4_244_590, { loops: true });
+  expect(search(scenario, NO_REDUCTION, false)!.violated).toEqual(new Set(['deadlock']));
+  for (const [which, reductions] of REDUCTIONS) {
+    expect(search(scenario, reductions, true)!.violated, which).toEqual(new Set(['deadlock']));
+  }
+});
