@@ -5,6 +5,7 @@
 
 import { assign, setup } from 'xstate';
 import type { AnyStateMachine } from 'xstate';
+import { notHeld } from './not-held.js';
 
 export interface LockEvent {
   readonly type: 'lock' | 'unlock';
@@ -40,6 +41,6 @@ export const mutexMachine: AnyStateMachine = setup({
         unlock: [{ guard: 'owns', target: 'unlocked', actions: 'release' }, { target: 'violated' }],
       },
     },
-    violated: { tags: ['violation'], meta: { rule: 'unlock-not-owner' } },
+    violated: { tags: ['violation'], meta: { rule: 'unlock-not-owner', says: notHeld } },
   },
 });

@@ -5,6 +5,7 @@
 
 import { assign, setup } from 'xstate';
 import type { AnyStateMachine } from 'xstate';
+import { notHeld } from './not-held.js';
 
 export interface RcuEvent {
   readonly type: 'rcu_read_lock' | 'rcu_read_unlock' | 'begin_grace_period' | 'end_grace_period';
@@ -68,6 +69,6 @@ export const rcuMachine: AnyStateMachine = setup({
         end_grace_period: { guard: 'over', actions: 'end' },
       },
     },
-    violated: { tags: ['violation'], meta: { rule: 'unlock-not-owner' } },
+    violated: { tags: ['violation'], meta: { rule: 'unlock-not-owner', says: notHeld } },
   },
 });

@@ -5,6 +5,7 @@
 
 import { assign, emit, setup } from 'xstate';
 import type { AnyStateMachine } from 'xstate';
+import type { Says } from './intern.js';
 
 export interface RefcountEvent {
   /** `get_unless_zero` answers whether it got one; `use` is an access that needs the object alive. */
@@ -14,6 +15,8 @@ export interface RefcountEvent {
 /** `put` answers `{ type: 'put', last }`, get_unless_zero `{ type: 'got', ok }`. */
 export type RefcountReply =
   { readonly type: 'put'; readonly last: boolean } | { readonly type: 'got'; readonly ok: boolean };
+
+const afterFree: Says = ({ entity, event }) => `${event.type} of ${entity} after it was freed`;
 
 interface MachineTypes {
   context: { readonly refs: number };
@@ -60,7 +63,7 @@ export function refcountMachine(initial = 1): AnyStateMachine {
           get_unless_zero: { actions: 'missed' },
         },
       },
-      violated: { tags: ['violation'], meta: { rule: 'use-after-free' } },
+      violated: { tags: ['violation'], meta: { rule: 'use-after-free', says: afterFree } },
     },
   });
 }

@@ -5,6 +5,7 @@
 
 import { assign, setup } from 'xstate';
 import type { AnyStateMachine } from 'xstate';
+import { notHeld } from './not-held.js';
 
 export interface RwsemEvent {
   readonly type: 'down_read' | 'up_read' | 'queue_write' | 'down_write' | 'up_write';
@@ -67,6 +68,6 @@ export const rwsemMachine: AnyStateMachine = setup({
         up_write: [{ guard: 'writes', actions: 'endWrite' }, { target: 'violated' }],
       },
     },
-    violated: { tags: ['violation'], meta: { rule: 'unlock-not-owner' } },
+    violated: { tags: ['violation'], meta: { rule: 'unlock-not-owner', says: notHeld } },
   },
 });

@@ -38,7 +38,10 @@ export interface Counterexample {
   readonly leftOut: number;
   /** Two steps whose order matters, the later one the last such; indexes into `steps`. */
   readonly race: readonly [first: number, second: number] | undefined;
-  /** Index of the first step after which every continuation breaks a rule; undefined: not known. */
+  /**
+   * Index of the first step after which every continuation breaks a rule; undefined: not known, or
+   * steps were left out.
+   */
   readonly critical: number | undefined;
   /** Of a deadlock. */
   readonly waiting: readonly Waiting[];
@@ -70,7 +73,7 @@ export function counterexample(
     cheapest,
     leftOut: whole.steps.length - shown.steps.length,
     race: racingPair(program, shownMoves),
-    critical: criticalStep(program, moves.length === shownMoves.length ? shownMoves : moves),
+    critical: kept === undefined ? criticalStep(program, moves) : undefined,
     waiting: rule === DEADLOCK ? waiting(program, shown) : [],
     confirmed:
       diverged === undefined &&
@@ -136,7 +139,7 @@ function sentence(
 function dependencies(program: Program, moves: readonly Move[]): number[][] {
   const { entities, trie } = program;
   const independence = program.tables.map((table) => new Independence(table));
-  let row = program.start(trie.threads.length);
+  const row = program.start(trie.threads.length);
   const sent: { entity: number; event: number; thread: number; local: number; node: number }[] = [];
   const before: number[][] = [];
   for (const { thread, outcome } of moves) {
@@ -157,11 +160,6 @@ function dependencies(program: Program, moves: readonly Move[]): number[][] {
     );
     sent.push({ entity, event, thread, local, node });
     program.step(row, thread, outcome);
-    if (entities + trie.threads.length > row.length) {
-      const wider = new Int32Array(entities + trie.threads.length);
-      wider.set(row);
-      row = wider;
-    }
   }
   return before;
 }
@@ -273,6 +271,8 @@ function waiting(program: Program, { row, steps }: Schedule): Waiting[] {
     const told = stringsIn(program.tables[entity].interned.context(row[entity]));
     const holders = trie.threads
       .filter((other) => told.has(other.name))
+      // Who queues is in its own way only where nobody else is.
+      .filter((other, _, all) => all.length === 1 || other.name !== thread)
       .map((other) => ({
         thread: other.name,
         since: steps.findLast((s) => s.entity === name && s.thread === other.name),

@@ -196,12 +196,6 @@ export class Program {
     return this.trie.child(node, this.reply(row, node, outcome));
   }
 
-  /** Whether a thread is over, or has not begun. */
-  over(row: Int32Array, t: number): boolean {
-    const node = row[this.entities + t];
-    return node === 0 || this.trie.kind[node] === Kind.Done;
-  }
-
   /** Threads that wait in a state in which nobody can go on, but for those that may. */
   stuck(row: Int32Array): number[] {
     const stuck: number[] = [];

@@ -4,7 +4,6 @@
 
 import type { Step } from '../../machines/step.js';
 import type { Program } from './program.js';
-import { Kind } from './thread-trie.js';
 
 export interface ScheduledStep {
   readonly thread: string;
@@ -34,13 +33,16 @@ export interface Schedule {
   readonly row: Int32Array;
 }
 
-/** Carries moves out from the start. A move that cannot be made ends it: `reached` tells which. */
+/**
+ * Carries moves out from the start; a search must have met their threads. A move that cannot be made
+ * ends it: `reached` tells which.
+ */
 export function carryOut(
   program: Program,
   moves: readonly Move[],
 ): Schedule & { readonly reached: number } {
   const { entities, trie, values } = program;
-  let row = program.start(trie.threads.length);
+  const row = program.start(trie.threads.length);
   const steps: ScheduledStep[] = [];
   let last = -1;
   let preemptions = 0;
@@ -51,16 +53,6 @@ export function carryOut(
     if (preempts) preemptions++;
     const reply = values.value(program.reply(row, node, outcome));
     program.step(row, thread, outcome);
-    if (entities + trie.threads.length > row.length) {
-      const wider = new Int32Array(entities + trie.threads.length);
-      wider.set(row);
-      row = wider;
-      for (let t = 0; t < trie.threads.length; t++) {
-        if (trie.kind[node] === Kind.Spawn && t === trie.other[node]) {
-          row[entities + t] = trie.root(t);
-        }
-      }
-    }
     const entity = trie.entity[node];
     steps.push({
       thread: trie.threads[thread].name,

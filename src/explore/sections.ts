@@ -19,6 +19,8 @@ import { Kind } from './thread-trie.js';
 export class Sections {
   /** By node: the mutexes that its thread holds there, as bits. */
   private readonly held: number[] = [0];
+  /** By node, where it was asked. */
+  private readonly locking: (boolean | undefined)[] = [];
   /** By entity: the mutexes that all accesses hold. */
   private readonly by: Int32Array;
   /** By entity: its bit, 0 where it is no mutex. */
@@ -89,10 +91,12 @@ export class Sections {
     return changed || divided !== this.divided;
   }
 
+  /** Whether the event that `node` sends to a mutex is a lock. */
   private locks(node: number): boolean {
     const { trie, tables } = this.program;
     const { interned } = tables[trie.entity[node]];
-    return (interned.eventOf(trie.event[node]) as LockEvent).type === 'lock';
+    return (this.locking[node] ??=
+      (interned.eventOf(trie.event[node]) as LockEvent).type === 'lock');
   }
 
   private heldAt(node: number): number {

@@ -61,7 +61,7 @@ export function counterexampleText(found: Counterexample): string[] {
     const [first, second] = found.race.map((i) => found.steps[i]);
     out.push(...wrap(told(`racing: ${first.what} and ${second.what}`), 72));
   }
-  if (found.critical !== undefined && found.leftOut === 0) {
+  if (found.critical !== undefined) {
     const { what, thread } = found.steps[found.critical];
     out.push(...wrap(told(`from here every continuation fails: ${what} (${thread})`), 72));
   }
