@@ -60,7 +60,6 @@ export class Bus {
   /** The groups that there are, then each as it is made. */
   readonly groups$: Observable<IommuGroup>;
 
-  private readonly match: (dev: string, driver: string) => boolean;
   private readonly clock: () => number;
   private readonly notified: NotifiedChain<BusAction>;
   private readonly core: LiveDriverCore;
@@ -75,16 +74,15 @@ export class Bus {
     this.name = name;
     this.pause = pause;
     this.profile = profile;
-    this.match = match ?? (() => true);
     this.clock = clock ?? (() => Number(process.hrtime.bigint()));
     this.notified = new NotifiedChain(name, profile);
     this.notifications$ = this.notified.notifications$;
     this.groups$ = defer(() => concat(from([...this.groups.values()]), this.made));
     this.core = new LiveDriverCore(
       profile,
-      this.match,
+      match ?? (() => true),
       (action, device) => this.send(action, device),
-      (device) => void this.run('device_attach', device.name, device_attach(this.core, device)),
+      (device) => this.run('device_attach', device.name, device_attach(this.core, device)),
     );
   }
 

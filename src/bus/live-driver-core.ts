@@ -64,7 +64,7 @@ export class LiveDriverCore implements DriverCore<BusDevice, BusDriver, Request>
     readonly profile: KernelProfile,
     private readonly match: (dev: string, driver: string) => boolean,
     private readonly send: (action: BusAction, device: BusDevice) => NotifierReturn,
-    private readonly attach: (device: BusDevice) => void,
+    private readonly attach: (device: BusDevice) => PromiseLike<unknown>,
   ) {}
 
   *lock(device: BusDevice): Operation<void, Request> {
@@ -191,7 +191,10 @@ export class LiveDriverCore implements DriverCore<BusDevice, BusDriver, Request>
   triggerDeferred() {
     for (const device of this.deferred) {
       this.deferred.delete(device);
-      scheduleWork(() => this.attach(device));
+      // What fails there is nobody's, and must not be lost.
+      scheduleWork(async () => {
+        await this.attach(device);
+      });
     }
     return done(undefined);
   }

@@ -1,8 +1,7 @@
 /** A blocking chain whose calls are a hot stream as well: a bus's, or a group's. */
 
-import { map, Observable, Subject } from 'rxjs';
+import { Observable, Subject } from 'rxjs';
 import type { KernelProfile } from '../../machines/profiles/profile.js';
-import type { Delivery, Returned } from './chain-call.js';
 import type { HotplugNotification } from './hotplug-notification.js';
 import { NotifierChain } from './notifier-chain.js';
 
@@ -18,19 +17,19 @@ export class NotifiedChain<Action extends HotplugNotification['action']> {
     this.notifications$ = this.subject.asObservable();
   }
 
-  /** Calls the chain, once per subscription. */
-  call(
-    notification: HotplugNotification,
-  ): Observable<Delivery<HotplugNotification, Action> | Returned> {
+  /** Calls the chain, once per subscription; emits 0 at its end, whatever the callbacks returned. */
+  notify(notification: HotplugNotification): Observable<number> {
     return new Observable((subscriber) => {
       this.subject.next(notification);
-      return this.chain.call(notification.action as Action, notification).subscribe(subscriber);
+      // Without a `next` no delivery is made for nobody.
+      return this.chain.call(notification.action as Action, notification).subscribe({
+        error: (error: unknown) => subscriber.error(error),
+        complete: () => {
+          subscriber.next(0);
+          subscriber.complete();
+        },
+      });
     });
-  }
-
-  /** The same for who only waits for the end: 0, whatever the callbacks returned. */
-  notify(notification: HotplugNotification): Observable<number> {
-    return this.call(notification).pipe(map(() => 0));
   }
 
   complete(): void {
