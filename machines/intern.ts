@@ -7,13 +7,7 @@
  */
 
 import { initialTransition, transition } from 'xstate';
-import type {
-  AnyEventObject,
-  AnyStateMachine,
-  EventObject,
-  SnapshotFrom,
-  StateValue,
-} from 'xstate';
+import type { AnyEventObject, AnyStateMachine, EventObject, SnapshotFrom } from 'xstate';
 
 /** A machine that answered twice differently from the same snapshot and event: it is not pure. */
 export class ImpureMachineError extends Error {
@@ -30,6 +24,8 @@ export class ImpureMachineError extends Error {
 
 interface Known {
   readonly snapshot: SnapshotFrom<AnyStateMachine>;
+  /** Status and value as text: the part of its key that goes before the context. */
+  readonly state: string;
   /** Rule that this snapshot breaks: the id in the `meta` of a state tagged `violation`. */
   readonly broken: string | undefined;
   /** Next snapshot by event id, -1 where not computed yet. */
@@ -51,11 +47,6 @@ export type Says = (told: {
 interface EmitAction {
   readonly type: string;
   readonly params: { readonly event: AnyEventObject };
-}
-
-interface Resolvable {
-  readonly value: StateValue;
-  readonly status: 'active' | 'done' | 'error' | 'stopped';
 }
 
 const NONE: readonly AnyEventObject[] = [];
@@ -87,9 +78,9 @@ export class InternedMachine {
 
   /** The snapshot in the same state with another context. */
   withContext(snapshot: number, context: unknown): number {
-    const { value, status } = this.known[snapshot].snapshot as Resolvable;
-    const resolved: unknown = this.machine.resolveState({ value, status, context });
-    return this.intern(resolved as SnapshotFrom<AnyStateMachine>);
+    const from = this.known[snapshot];
+    const id = this.ids.get(from.state + stable(context));
+    return id ?? this.intern({ ...from.snapshot, context } as SnapshotFrom<AnyStateMachine>);
   }
 
   /** The event behind a number. */
@@ -184,13 +175,15 @@ export class InternedMachine {
   }
 
   private intern(snapshot: SnapshotFrom<AnyStateMachine>): number {
-    const key = stable([snapshot.value, snapshot.context, snapshot.status]);
+    const state = `${snapshot.status} ${stable(snapshot.value)} `;
+    const key = state + stable(snapshot.context);
     const known = this.ids.get(key);
     if (known !== undefined) return known;
     const id = this.known.length;
     this.ids.set(key, id);
     this.known.push({
       snapshot,
+      state,
       broken: snapshot.hasTag('violation') ? brokenRule(snapshot) : undefined,
       next: [],
       accepted: [],
@@ -220,11 +213,16 @@ function dotted(value: unknown): string {
     .join(' ');
 }
 
-/** JSON with sorted keys: equal values give equal text. */
+/** JSON with sorted keys: equal values give equal text. `undefined` for what JSON cannot say. */
 export function stable(value: unknown): string {
-  return JSON.stringify(value, (_key, inner: unknown) =>
-    inner !== null && typeof inner === 'object' && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
-  );
+  if (value === null || typeof value !== 'object') return JSON.stringify(value);
+  if (Array.isArray(value)) return `[${value.map((inner) => stable(inner) ?? 'null').join()}]`;
+  const { toJSON } = value as { toJSON?: unknown };
+  if (typeof toJSON === 'function') return stable(toJSON.call(value));
+  let text = '';
+  for (const key of Object.keys(value).sort()) {
+    const inner = stable((value as Readonly<Record<string, unknown>>)[key]);
+    if (inner !== undefined) text += `${text === '' ? '' : ','}${JSON.stringify(key)}:${inner}`;
+  }
+  return `{${text}}`;
 }

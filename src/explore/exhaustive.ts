@@ -6,6 +6,7 @@
 
 import { Futures } from './futures.js';
 import { ENDLESS } from './independence.js';
+import { RandomNumbers } from './random-numbers.js';
 import { Sections } from './sections.js';
 import { memoryExceeded } from './memory.js';
 import { checkThreads } from './program.js';
@@ -85,6 +86,8 @@ export interface SearchOptions {
   readonly bounds?: Bounds;
   /** Ends the search at the first violation. */
   readonly stopAtFirst?: boolean;
+  /** Random walks before the first round, from which it learns futures; 64 where left out. */
+  readonly walks?: number;
   /** Hears every state in which no thread can go on; called in every round. */
   readonly onFinal?: (row: Int32Array) => void;
   readonly onRound?: () => void;
@@ -125,6 +128,11 @@ export class Exhaustive {
     if (reductions.symmetry && declared.length > 0) {
       this.group = new SymmetryGroup(program, declared);
     }
+    if (reductions.alone) {
+      // What is met before the first round need not be met by a round that is searched in vain.
+      walkAhead(program, options.walks ?? WALKS);
+      this.group?.layOut();
+    }
     const learn = () => {
       const learned = futures.learn(this.group);
       return sections.learn() || learned;
@@ -160,6 +168,28 @@ export class Exhaustive {
       if (round.stopped || !learns || !learn()) {
         return { violated: round.violated, cut: round.cut, stats };
       }
+    }
+  }
+}
+
+const WALKS = 64;
+const WALK_STEPS = 1000;
+
+/** Random walks, so that most of what threads do is known. */
+function walkAhead(program: Program, walks: number): void {
+  const { trie } = program;
+  const random = new RandomNumbers(0);
+  for (let walk = 0; walk < walks; walk++) {
+    const threads = trie.threads.length;
+    checkThreads(threads);
+    const row = program.start(threads);
+    // A walk that meets a thread for the first time ends there: it has no column.
+    for (let step = 0; step < WALK_STEPS && trie.threads.length === threads; step++) {
+      const enabled: number[] = [];
+      for (let t = 0; t < threads; t++) if (program.enabled(row, t)) enabled.push(t);
+      if (enabled.length === 0) break;
+      const t = enabled[random.below(enabled.length)];
+      program.step(row, t, random.below(program.outcomes(row, t)));
     }
   }
 }
@@ -217,6 +247,15 @@ function doubled(array: Int32Array): Int32Array {
   return larger;
 }
 
+const YES = 1;
+const NO = 2;
+
+function resized(array: Int8Array, index: number): Int8Array {
+  const larger = new Int8Array(2 * (index + 1));
+  larger.set(array);
+  return larger;
+}
+
 /** Accesses of a collapsed section; a longer one is not collapsed. */
 const MAX_INSIDE = 64;
 
@@ -250,6 +289,10 @@ class Round {
   private readonly maxStates: number;
   private readonly entities: number;
   private readonly applied: number[] = [];
+  /** By node: whether a collapsed section begins there, where that was asked. */
+  private sectionAt: Int8Array = new Int8Array(1024);
+  /** By thread: another, beside which it could not run alone the last time. */
+  private readonly hinderedBy: Int32Array;
   private readonly first = new Access();
   private readonly second = new Access();
 
@@ -267,6 +310,7 @@ class Round {
     this.entities = program.entities;
     this.maxStates = options.bounds?.states ?? Infinity;
     this.table = new StateTable(this.entities + this.threads);
+    this.hinderedBy = new Int32Array(this.threads);
     this.row = program.start(this.threads);
   }
 
@@ -324,19 +368,50 @@ class Round {
 
   /** Those of `asleep` whose step commutes with that of `t`. */
   private stillAsleep(row: Int32Array, asleep: number, t: number): number {
+    if (asleep === 0) return 0;
+    const { entities } = this;
+    const node = row[entities + t];
+    const section = this.collapsed(node);
+    if (section) this.access(row, node, this.second);
     let still = 0;
     for (let rest = asleep; rest !== 0; rest &= rest - 1) {
       const z = 31 - Math.clz32(rest & -rest);
-      if (this.independent(row, z, t)) still |= 1 << z;
+      const other = row[entities + z];
+      const independent =
+        section || this.collapsed(other)
+          ? this.sectionsIndependent(row, other, node, section)
+          : this.independent(row, other, node);
+      if (independent) still |= 1 << z;
     }
     return still;
   }
 
-  private independent(row: Int32Array, z: number, t: number): boolean {
-    const { entities, program } = this;
-    const a = this.access(row, row[entities + z], this.first);
-    const b = this.access(row, row[entities + t], this.second);
-    const { visible } = program;
+  /** Of single steps at two nodes. */
+  private independent(row: Int32Array, a: number, b: number): boolean {
+    const { trie, visible } = this.program;
+    const entity = trie.entity[a];
+    const other = trie.entity[b];
+    if (entity < 0 || other < 0) return true;
+    if (entity !== other) return !(visible[entity] && visible[other]);
+    if (visible[entity]) return false;
+    const { independence } = this.futures;
+    return independence[entity].commute(row[entity], trie.event[a], trie.event[b]);
+  }
+
+  /**
+   * Where one of them, or both, are sections.
+   *
+   * @param known what `second` would send is there already
+   */
+  private sectionsIndependent(
+    row: Int32Array,
+    first: number,
+    second: number,
+    known: boolean,
+  ): boolean {
+    const a = this.access(row, first, this.first);
+    const b = known ? this.second : this.access(row, second, this.second);
+    const { visible } = this.program;
     for (let i = 0; i < a.count; i++) {
       for (let j = 0; j < b.count; j++) {
         const entity = a.entity[i];
@@ -408,7 +483,13 @@ class Round {
   }
 
   private collapsed(node: number): boolean {
-    return this.reductions.sections && this.reductions.alone && this.sections.collapses(node);
+    if (node >= this.sectionAt.length) this.sectionAt = resized(this.sectionAt, node);
+    const known = this.sectionAt[node];
+    if (known !== 0) return known === YES;
+    const { sections, alone } = this.reductions;
+    const collapsed = sections && alone && this.sections.collapses(node);
+    this.sectionAt[node] = collapsed ? YES : NO;
+    return collapsed;
   }
 
   private divide(mutex: number): never {
@@ -592,6 +673,15 @@ class Round {
     const { entities, threads } = this;
     const { at, most, independence } = this.futures;
     const { sets } = independence[entity];
+    // What fails beside one thread fails beside all, and mostly beside the same as the last time.
+    const before = this.hinderedBy[t];
+    if (before !== t) {
+      const other = row[entities + before] * entities + entity;
+      const set = at[other];
+      if (set !== 0 && !independence[entity].alone(local, event, set, most[other], inSection)) {
+        return false;
+      }
+    }
     let others = 0;
     let count = 0;
     for (let u = 0; u < threads; u++) {
@@ -600,8 +690,10 @@ class Round {
       const set = at[other * entities + entity];
       if (set === 0) continue;
       const more = most[other * entities + entity];
-      // What fails beside one thread fails beside all; most do, and this is looked up.
-      if (!independence[entity].alone(local, event, set, more, inSection)) return false;
+      if (!independence[entity].alone(local, event, set, more, inSection)) {
+        this.hinderedBy[t] = u;
+        return false;
+      }
       others = sets.union(others, set);
       count = more === ENDLESS || count === ENDLESS ? ENDLESS : count + more;
     }

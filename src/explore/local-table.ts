@@ -5,6 +5,7 @@
 
 import type { AnyStateMachine, EventObject } from 'xstate';
 import { InternedMachine, stable } from '../../machines/intern.js';
+import { ScenarioError } from './scenario-error.js';
 
 /** Plain values by number; equal ones have one. 0 is undefined. */
 export class Values {
@@ -32,6 +33,15 @@ export class Values {
 export const UNKNOWN = -2;
 export const BLOCKED = -1;
 
+/** What a pair of a snapshot and an event leads to. */
+export interface Derived {
+  /** BLOCKED where it is not accepted. */
+  readonly next: number;
+  readonly reply: number;
+}
+/** Undefined: nothing tells it but the machine. */
+export type Derivation = (snapshot: number, event: number) => Derived | undefined;
+
 export class LocalTable {
   readonly interned: InternedMachine;
   /** Width of a row of `next` and `reply`: at least the number of events. */
@@ -42,6 +52,10 @@ export class LocalTable {
   private rows = 0;
   /** Calls of xstate. */
   computed = 0;
+  /** Pairs that a symmetry told instead. */
+  derived = 0;
+  /** Where names can be exchanged: what a pair leads to, by one that is known. */
+  private derivation: Derivation | undefined;
   private readonly broken: (string | undefined)[] = [];
 
   constructor(
@@ -58,8 +72,37 @@ export class LocalTable {
     return id;
   }
 
+  /** From now on pairs that are images of one another are computed once. */
+  deriveBy(derivation: Derivation): void {
+    this.derivation = derivation;
+  }
+
   /** Computes what UNKNOWN stands for. Returns the next snapshot or BLOCKED. */
   compute(snapshot: number, event: number): number {
+    const derived = this.derivation?.(snapshot, event);
+    if (derived === undefined) return this.ask(snapshot, event);
+    // A power of two: what a symmetry says is held against the machine, ever more rarely.
+    if ((++this.derived & (this.derived - 1)) === 0) this.verify(snapshot, event, derived);
+    const at = snapshot * this.stride + event;
+    this.reply[at] = derived.reply;
+    return (this.next[at] = derived.next);
+  }
+
+  private verify(snapshot: number, event: number, { next, reply }: Derived): void {
+    const asked = this.ask(snapshot, event);
+    if (asked === next && (asked < 0 || this.reply[snapshot * this.stride + event] === reply)) {
+      return;
+    }
+    const { interned } = this;
+    throw new ScenarioError(
+      `it does something else at ${stable(interned.eventOf(event))} than with names exchanged`,
+      `machine "${interned.machine.id}"`,
+      'take what it treats in its own way out of the symmetry',
+    );
+  }
+
+  /** By xstate. */
+  private ask(snapshot: number, event: number): number {
     const { interned } = this;
     this.computed++;
     const accepted = interned.accepts(snapshot, event);

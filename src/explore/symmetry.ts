@@ -4,10 +4,9 @@
  * costs lookups. Source: exploration.md section 2 "Symmetry".
  */
 
-import { stable } from '../../machines/intern.js';
 import type { EventSets } from './independence.js';
 import type { Futures } from './futures.js';
-import type { LocalTable } from './local-table.js';
+import type { Derived, LocalTable } from './local-table.js';
 import type { Program } from './program.js';
 import { ScenarioError } from './scenario-error.js';
 import type { Symmetry } from '../../machines/scenario.js';
@@ -45,6 +44,8 @@ export class SymmetryGroup {
   private readonly swapOf: number[][][] = [];
   /** By table, set and index: projections of snapshots. */
   private readonly projections = new Map<LocalTable, Int32Array[][]>();
+  /** By table, set, index, event. */
+  private readonly eventProjections = new Map<LocalTable, number[][][]>();
   private readonly nodeProjections: Int32Array[][];
   private readonly projectionIds = new Map<string, number>();
   /** By set, then index: the columns of that index; and the columns of no index. */
@@ -110,6 +111,44 @@ export class SymmetryGroup {
     }
     this.layOut();
     this.checkInitial();
+    for (const table of new Set(program.tables)) {
+      table.deriveBy((snapshot, event) => this.derive(table, snapshot, event));
+    }
+  }
+
+  /**
+   * What `event` does in `snapshot`, by what its image does where the members stand in the order of
+   * what the machine knows of them; undefined where they stand so already.
+   */
+  private derive(table: LocalTable, snapshot: number, event: number): Derived | undefined {
+    const made: Swap[] = [];
+    let at = snapshot;
+    let sent = event;
+    for (let set = 0; set < this.sizes.length; set++) {
+      for (let i = 1; i < this.sizes[set]; i++) {
+        for (let j = i; j > 0; j--) {
+          const before = this.snapshotProjection(table, at, set, j - 1);
+          const after = this.snapshotProjection(table, at, set, j);
+          // Among those that look alike, the one that is spoken of stands first.
+          const later = this.eventProjection(table, sent, set, j);
+          const sooner = this.eventProjection(table, sent, set, j - 1);
+          if (before < after || (before === after && sooner <= later)) break;
+          const swap = this.swaps[this.swapOf[set][j - 1][j]];
+          at = this.snapshotImage(table, at, swap);
+          sent = this.eventImage(table, sent, swap);
+          made.push(swap);
+        }
+      }
+    }
+    if (at === snapshot && sent === event) return undefined;
+    let next = table.step(at, sent);
+    if (next < 0) return { next, reply: 0 };
+    let reply = table.reply[at * table.stride + sent];
+    for (const swap of made.reverse()) {
+      next = this.snapshotImage(table, next, swap);
+      reply = this.replyImage(reply, swap);
+    }
+    return { next, reply };
   }
 
   /** Looks at threads that were met since. */
@@ -303,25 +342,36 @@ export class SymmetryGroup {
   }
 
   private snapshot(entity: number, snapshot: number, swap: Swap): number {
-    const table = this.program.tables[entity];
+    return this.snapshotImage(this.program.tables[entity], snapshot, swap);
+  }
+
+  private snapshotImage(table: LocalTable, snapshot: number, swap: Swap): number {
     let images = swap.snapshots.get(table);
     if (images === undefined || snapshot >= images.length) {
       images = larger(images, snapshot);
       swap.snapshots.set(table, images);
     }
-    if (images[snapshot] < 0) {
+    let image = images[snapshot];
+    if (image < 0) {
       const { interned } = table;
-      images[snapshot] = interned.withContext(
-        snapshot,
-        this.rename(interned.context(snapshot), swap),
-      );
+      image = interned.withContext(snapshot, this.rename(interned.context(snapshot), swap));
       table.grow();
+      if (image >= images.length) {
+        images = larger(images, image);
+        swap.snapshots.set(table, images);
+      }
+      images[snapshot] = image;
+      // Exchanged twice they are as they were.
+      images[image] = snapshot;
     }
-    return images[snapshot];
+    return image;
   }
 
   private event(entity: number, event: number, swap: Swap): number {
-    const table = this.program.tables[entity];
+    return this.eventImage(this.program.tables[entity], event, swap);
+  }
+
+  private eventImage(table: LocalTable, event: number, swap: Swap): number {
     let images = swap.events.get(table);
     if (images === undefined) {
       images = [];
@@ -348,7 +398,7 @@ export class SymmetryGroup {
   }
 
   private makeNode(node: number, swap: Swap): number {
-    const { trie, values } = this.program;
+    const { trie } = this.program;
     const parent = trie.parent[node];
     if (parent === 0) {
       const { name } = trie.threads[trie.thread[node]];
@@ -358,11 +408,14 @@ export class SymmetryGroup {
       this.checkImage(node, root, swap);
       return root;
     }
-    const reply = trie.reply[node];
-    const renamed = (swap.replies[reply] ??= values.intern(this.rename(values.value(reply), swap)));
-    const image = trie.child(this.node(parent, swap), renamed);
+    const image = trie.child(this.node(parent, swap), this.replyImage(trie.reply[node], swap));
     this.checkImage(node, image, swap);
     return image;
+  }
+
+  private replyImage(reply: number, swap: Swap): number {
+    const { values } = this.program;
+    return (swap.replies[reply] ??= values.intern(this.rename(values.value(reply), swap)));
   }
 
   private checkImage(node: number, image: number, swap: Swap): void {
@@ -404,37 +457,61 @@ export class SymmetryGroup {
   private projection(row: Int32Array, column: number, set: number, index: number): number {
     const { entities, tables, trie } = this.program;
     const value = row[column];
-    if (column < entities) {
-      const table = tables[column];
-      let of = this.projections.get(table);
-      if (of === undefined) {
-        of = this.sizes.map((size) => Array.from({ length: size }, () => new Int32Array(0)));
-        this.projections.set(table, of);
-      }
-      let known = of[set][index];
-      if (value >= known.length) known = of[set][index] = larger(known, value);
-      if (known[value] < 0) {
-        const { interned } = table;
-        const told = this.anonymous(interned.context(value), set, index);
-        known[value] = this.projectionId([interned.stateName(value), told]);
-      }
-      return known[value];
-    }
+    if (column < entities) return this.snapshotProjection(tables[column], value, set, index);
     if (value === 0) return -1;
     let known = this.nodeProjections[set][index];
     if (value >= known.length) known = this.nodeProjections[set][index] = larger(known, value);
     if (known[value] < 0) {
-      const replies: unknown[] = [];
+      const replies: string[] = [];
       for (let node = value; trie.parent[node] !== 0; node = trie.parent[node]) {
         replies.push(this.anonymous(this.program.values.value(trie.reply[node]), set, index));
       }
-      known[value] = this.projectionId(replies);
+      known[value] = this.projectionId(replies.join(' '));
     }
     return known[value];
   }
 
-  private projectionId(told: unknown): number {
-    const key = stable(told);
+  private snapshotProjection(
+    table: LocalTable,
+    snapshot: number,
+    set: number,
+    index: number,
+  ): number {
+    let of = this.projections.get(table);
+    if (of === undefined) {
+      of = this.sizes.map((size) => Array.from({ length: size }, () => new Int32Array(0)));
+      this.projections.set(table, of);
+    }
+    let known = of[set][index];
+    if (snapshot >= known.length) known = of[set][index] = larger(known, snapshot);
+    if (known[snapshot] < 0) {
+      const { interned } = table;
+      const told = this.anonymous(interned.context(snapshot), set, index);
+      known[snapshot] = this.projectionId(`${interned.stateName(snapshot)} ${told}`);
+    }
+    return known[snapshot];
+  }
+
+  /** 0: the event speaks of this member, 1: of none or of others. */
+  private eventProjection(table: LocalTable, event: number, set: number, index: number): number {
+    let of = this.eventProjections.get(table);
+    if (of === undefined) this.eventProjections.set(table, (of = []));
+    const known = ((of[set] ??= [])[index] ??= []);
+    return (known[event] ??= this.speaksOf(table.interned.eventOf(event), set, index) ? 0 : 1);
+  }
+
+  private speaksOf(value: unknown, set: number, index: number): boolean {
+    if (typeof value === 'string') {
+      const member = this.members.get(this.declaredThread(value));
+      return member?.set === set && member.index === index;
+    }
+    if (value === null || typeof value !== 'object') return false;
+    return Object.entries(value).some(
+      ([key, inner]) => this.speaksOf(key, set, index) || this.speaksOf(inner, set, index),
+    );
+  }
+
+  private projectionId(key: string): number {
     let id = this.projectionIds.get(key);
     if (id === undefined) {
       id = this.projectionIds.size;
@@ -443,22 +520,23 @@ export class SymmetryGroup {
     return id;
   }
 
-  private anonymous(value: unknown, set: number, index: number): unknown {
-    const word = (name: string): string => {
-      const member = this.members.get(name);
-      if (member === undefined) return name;
+  /** A value as text in which a member of the set is `this` or `another`: equal for images. */
+  private anonymous(value: unknown, set: number, index: number): string {
+    if (typeof value === 'string') {
+      const member = this.members.get(value);
+      if (member === undefined) return JSON.stringify(value);
       const who = member.set !== set ? '' : member.index === index ? 'this' : 'another';
       return `@${member.set} ${member.family} ${who}`;
-    };
-    const of = (inner: unknown): unknown => {
-      if (typeof inner === 'string') return word(inner);
-      if (inner === null || typeof inner !== 'object') return inner;
-      if (Array.isArray(inner)) return inner.map(of);
-      return Object.entries(inner)
-        .map(([key, field]) => stable([word(key), of(field)]))
-        .sort();
-    };
-    return of(value);
+    }
+    if (value === undefined) return 'undefined';
+    if (value === null || typeof value !== 'object') return JSON.stringify(value);
+    if (Array.isArray(value)) {
+      return `[${value.map((inner) => this.anonymous(inner, set, index)).join()}]`;
+    }
+    const fields = Object.entries(value).map(
+      ([key, inner]) => `${this.anonymous(key, set, index)}:${this.anonymous(inner, set, index)}`,
+    );
+    return `{${fields.sort().join()}}`;
   }
 
   private renamed(name: string, swap: Swap): string {

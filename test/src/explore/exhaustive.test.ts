@@ -4,10 +4,13 @@
  */
 
 import { describe, expect, test } from 'vitest';
+import { createMachine } from 'xstate';
+import type { AnyStateMachine } from 'xstate';
 import { Exhaustive, NO_REDUCTION } from '../../../src/explore/exhaustive.js';
 import type { Reductions, SearchStats } from '../../../src/explore/exhaustive.js';
 import { Program } from '../../../src/explore/program.js';
 import type { Scenario } from '../../../machines/scenario.js';
+import { send } from '../../../machines/step.js';
 import { naive, sorted } from './naive.js';
 import { randomScenario } from './random-scenario.js';
 import type { Shape } from './random-scenario.js';
@@ -48,12 +51,14 @@ function search(
   scenario: Scenario,
   reductions: Partial<Reductions>,
   orbits: boolean,
+  walks?: number,
 ): Found | undefined {
   const program = new Program(scenario);
   let finals = new Set<string>();
   const result = new Exhaustive(program, {
     reductions,
     bounds: { states: LIMIT },
+    ...(walks === undefined ? {} : { walks }),
     onRound: () => {
       finals = new Set();
     },
@@ -102,12 +107,14 @@ function permutations(n: number): number[][] {
   );
 }
 
-const REDUCTIONS: readonly (readonly [string, Partial<Reductions>])[] = [
+/** With how many walks ahead; none: all is learned by the rounds. */
+const REDUCTIONS: readonly (readonly [string, Partial<Reductions>, number?])[] = [
   ['sleep', { ...NO_REDUCTION, sleep: true }],
   ['alone', { ...NO_REDUCTION, alone: true }],
   ['alone and sections', { ...NO_REDUCTION, alone: true, sections: true }],
   ['symmetry', { ...NO_REDUCTION, symmetry: true }],
   ['all', {}],
+  ['all, by rounds', {}, 0],
 ];
 
 /** Of each class. HOTRACE_SCENARIOS for more or fewer. */
@@ -148,8 +155,8 @@ describe.each(CLASSES)('%s', (name, count, shape) => {
           compared++;
         }
         const finals = new Set([...full.finals].map((f) => orbit(scenario, f)));
-        for (const [which, reductions] of REDUCTIONS) {
-          const reduced = search(scenario, reductions, true)!;
+        for (const [which, reductions, walks] of REDUCTIONS) {
+          const reduced = search(scenario, reductions, true, walks)!;
           const where = `${scenario.name}, ${which}`;
           expect(reduced.violated, where).toEqual(full.violated);
           expect(reduced.finals, where).toEqual(finals);
@@ -176,4 +183,46 @@ test('a section whose body may have to wait is not run alone', () => {
   for (const [which, reductions] of REDUCTIONS) {
     expect(search(scenario, reductions, true)!.violated, which).toEqual(new Set(['deadlock']));
   }
+});
+
+describe('a machine in a symmetry', () => {
+  const counts = (event: string): AnyStateMachine =>
+    createMachine({
+      id: 'counts',
+      context: {},
+      initial: 'a',
+      states: {
+        a: { on: { [event]: [{ guard: ({ event }) => event.of === 'd1', target: 'b' }, 'c'] } },
+        b: {},
+        c: {},
+      },
+    });
+  const storm = (treated: (dev: string) => string): Scenario => ({
+    name: 'treated',
+    entities: { shared: counts('see') },
+    threads: Object.fromEntries(
+      ['d0', 'd1'].map((dev) => [
+        `T${dev}`,
+        function* () {
+          yield* send('shared', { type: 'see', of: treated(dev) });
+        },
+      ]),
+    ),
+    symmetry: [{ devices: ['d0', 'd1'], threads: ['Td0', 'Td1'] }],
+  });
+
+  test('that knows a member by its name is named', () => {
+    expect(() => search(storm(String), {}, false)).toThrow(/machine "counts".*names exchanged/s);
+    expect(search(storm(String), { symmetry: false }, false)).toBeDefined();
+  });
+
+  test('that does not see names is searched', () => {
+    expect(
+      search(
+        storm(() => 'd9'),
+        {},
+        false,
+      ),
+    ).toBeDefined();
+  });
 });
