@@ -192,7 +192,14 @@ describe('a machine in a symmetry', () => {
       context: {},
       initial: 'a',
       states: {
-        a: { on: { [event]: [{ guard: ({ event }) => event.of === 'd1', target: 'b' }, 'c'] } },
+        a: {
+          on: {
+            [event]: [
+              { guard: ({ event }) => (event as { of?: string }).of === 'd1', target: 'b' },
+              'c',
+            ],
+          },
+        },
         b: {},
         c: {},
       },
