@@ -7,7 +7,13 @@
  */
 
 import { initialTransition, transition } from 'xstate';
-import type { AnyEventObject, AnyStateMachine, EventObject, SnapshotFrom } from 'xstate';
+import type {
+  AnyEventObject,
+  AnyStateMachine,
+  EventObject,
+  SnapshotFrom,
+  StateValue,
+} from 'xstate';
 
 /** A machine that answered twice differently from the same snapshot and event: it is not pure. */
 export class ImpureMachineError extends Error {
@@ -33,6 +39,13 @@ interface Known {
   /** Whether the machine accepted the event, by event id. */
   readonly accepted: boolean[];
   readonly replies: (readonly AnyEventObject[])[];
+}
+
+/** What tells a snapshot from others. */
+export interface ToldSnapshot {
+  readonly value: StateValue;
+  readonly context: unknown;
+  readonly status: 'active' | 'done' | 'error' | 'stopped';
 }
 
 /** What a violation's `meta` says beside its rule, of the event that led there. */
@@ -155,6 +168,23 @@ export class InternedMachine {
   /** Number of distinct snapshots met. */
   get size(): number {
     return this.known.length;
+  }
+
+  /** Number of distinct events met. */
+  get alphabet(): number {
+    return this.events.length;
+  }
+
+  /** A snapshot as plain data, for `resolve`. */
+  told(snapshot: number): ToldSnapshot {
+    const { value, context, status } = this.known[snapshot].snapshot as ToldSnapshot;
+    return { value, context, status };
+  }
+
+  /** The number of a snapshot that was told. Throws where the machine has no such state. */
+  resolve(told: ToldSnapshot): number {
+    const resolved: unknown = this.machine.resolveState(told);
+    return this.intern(resolved as SnapshotFrom<AnyStateMachine>);
   }
 
   private compute(snapshot: number, event: number): number {

@@ -1,7 +1,9 @@
 /** `hotrace explore`. */
 
+import { rmSync } from 'node:fs';
 import { SingleBar } from 'cli-progress';
 import { CATALOGUE } from '../../machines/races/catalogue.js';
+import { CheckpointError } from '../explore/checkpoint.js';
 import { explore, STRATEGIES } from '../explore/explore.js';
 import type { Exploration, ExploreOptions, Strategy } from '../explore/explore.js';
 import { ScenarioError } from '../explore/scenario-error.js';
@@ -33,6 +35,9 @@ export interface ExploreFlags {
   readonly stats?: boolean;
   readonly json?: boolean;
   readonly list?: boolean;
+  readonly checkpoint?: string;
+  readonly checkpointEvery?: string;
+  readonly resume?: string;
   readonly schedule?: string;
   readonly mermaid?: boolean;
 }
@@ -68,6 +73,7 @@ export async function runExplore(
   try {
     result = explore(scenario, { ...options(flags), onProgress: (s) => progress.update(s.states) });
   } catch (error) {
+    if (error instanceof CheckpointError) throw new UsageError(error.message);
     if (!(error instanceof ScenarioError)) throw error;
     const line = error.generator === undefined ? undefined : lineOf(error.generator);
     const place = line === undefined ? placeIn(named, error) : `:${line}`;
@@ -75,6 +81,8 @@ export async function runExplore(
   } finally {
     progress.stop();
   }
+  // What is told need not be kept.
+  if (flags.checkpoint !== undefined) rmSync(flags.checkpoint, { force: true });
   write(
     flags.json === true
       ? `${JSON.stringify(result, undefined, 2)}\n`
@@ -105,6 +113,10 @@ function options(flags: ExploreFlags): ExploreOptions {
   if (bounds.preemptions !== undefined && strategy !== 'bounded') {
     throw new UsageError('--max-preemptions goes with --strategy bounded');
   }
+  const every = scaled('--checkpoint-every', flags.checkpointEvery, 1000);
+  if (strategy !== 'exhaustive' && (flags.checkpoint ?? flags.resume) !== undefined) {
+    throw new UsageError('--checkpoint and --resume go with --strategy exhaustive');
+  }
   const drawn = {
     seed: whole('--seed', flags.seed),
     runs: whole('--runs', flags.runs),
@@ -120,6 +132,10 @@ function options(flags: ExploreFlags): ExploreOptions {
       symmetry: flags.symmetry ?? true,
     },
     bounds: given(bounds),
+    ...(flags.checkpoint === undefined
+      ? {}
+      : { checkpoint: { file: flags.checkpoint, ...(every === undefined ? {} : { every }) } }),
+    ...(flags.resume === undefined ? {} : { resume: flags.resume }),
   };
 }
 

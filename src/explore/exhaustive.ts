@@ -11,6 +11,8 @@ import { Sections } from './sections.js';
 import { memoryExceeded } from './memory.js';
 import { checkThreads } from './program.js';
 import type { Program } from './program.js';
+import { checkMachines, restoreProgram, saveProgram } from './saved-search.js';
+import type { SavedRound, SavedSearch } from './saved-search.js';
 import { StateTable } from './state-table.js';
 import { SymmetryGroup } from './symmetry.js';
 import { Kind } from './thread-trie.js';
@@ -92,6 +94,13 @@ export interface SearchOptions {
   readonly onFinal?: (row: Int32Array) => void;
   readonly onRound?: () => void;
   readonly onProgress?: (stats: SearchStats) => void;
+  /** Steps between two glances at clock, memory and pause; 1,024 where left out. */
+  readonly glance?: number;
+  /**
+   * Called about every `glance` steps, between two of them; `save` gives the search as it stands,
+   * its arrays not copied: to be written before it returns.
+   */
+  readonly onPause?: (save: () => SavedSearch) => void;
 }
 
 /** A thread was met that the columns have no place for, or a section that is not one step. */
@@ -116,13 +125,27 @@ export class Exhaustive {
     this.sections = new Sections(program);
   }
 
+  /**
+   * Takes up a search that was saved: of the same scenario, in a fresh program, with the same
+   * reductions. Throws ScenarioError, also where the scenario is not the same.
+   */
+  resume(saved: SavedSearch): SearchResult {
+    const { program, reductions } = this;
+    restoreProgram(program, saved.program);
+    const declared = program.scenario.symmetry ?? [];
+    if (reductions.symmetry && declared.length > 0) {
+      this.group = new SymmetryGroup(program, declared, saved.projections);
+    }
+    checkMachines(program, saved.program);
+    this.futures.restore(saved.futures);
+    this.sections.restore(saved.sections);
+    return this.search({ ...saved.stats }, saved.round);
+  }
+
   /** Throws ScenarioError where the scenario itself is at fault. */
   run(): SearchResult {
-    const { program, reductions, options, futures, sections } = this;
+    const { program, reductions, options } = this;
     const { trie } = program;
-    const time = options.bounds?.time;
-    const deadline = time === undefined ? Infinity : performance.now() + time;
-    const stats = newStats();
     for (let t = 0; t < program.declaredThreads; t++) trie.root(t);
     const declared = program.scenario.symmetry ?? [];
     if (reductions.symmetry && declared.length > 0) {
@@ -132,16 +155,25 @@ export class Exhaustive {
       // What is met before the first round need not be met by a round that is searched in vain.
       walkAhead(program, options.walks ?? WALKS);
       this.group?.layOut();
+      this.learn();
     }
-    const learn = () => {
-      const learned = futures.learn(this.group);
-      return sections.learn() || learned;
-    };
-    const learns = reductions.alone;
-    if (learns) learn();
-    for (;;) {
+    return this.search(newStats());
+  }
+
+  private learn(): boolean {
+    const learned = this.futures.learn(this.group);
+    return this.sections.learn() || learned;
+  }
+
+  /** @param saved the round to begin with */
+  private search(stats: SearchStats, saved?: SavedRound): SearchResult {
+    const { program, reductions, options, futures, sections } = this;
+    const { trie } = program;
+    const time = options.bounds?.time;
+    const deadline = time === undefined ? Infinity : performance.now() + time;
+    for (let first = saved; ; first = undefined) {
       checkThreads(trie.threads.length);
-      stats.rounds++;
+      if (first === undefined) stats.rounds++;
       options.onRound?.();
       const round = new Round(
         program,
@@ -154,18 +186,18 @@ export class Exhaustive {
         deadline,
       );
       try {
-        round.run();
+        round.run(first);
       } catch (error) {
         if (!(error instanceof Restart)) throw error;
         this.group?.layOut();
-        if (learns) learn();
+        if (reductions.alone) this.learn();
         continue;
       } finally {
         stats.allTransitions += stats.transitions;
         stats.nodes = trie.size - 1;
         stats.computed = program.computed;
       }
-      if (round.stopped || !learns || !learn()) {
+      if (round.stopped || !reductions.alone || !this.learn()) {
         return { violated: round.violated, cut: round.cut, stats };
       }
     }
@@ -219,6 +251,19 @@ class Frames {
   thread: Int32Array = new Int32Array(256);
   outcome: Int32Array = new Int32Array(256);
   steps: Int32Array = new Int32Array(256);
+
+  /** All columns, as far as they are filled. */
+  save(): Int32Array[] {
+    const { state, todo, asleep, thread, outcome, steps, depth } = this;
+    return [state, todo, asleep, thread, outcome, steps].map((c) => c.subarray(0, depth));
+  }
+
+  restore(saved: readonly Int32Array[]): void {
+    this.depth = saved[0].length;
+    while (this.state.length < this.depth) this.grow();
+    const { state, todo, asleep, thread, outcome, steps } = this;
+    [state, todo, asleep, thread, outcome, steps].forEach((c, i) => c.set(saved[i]));
+  }
 
   push(state: number, todo: number, asleep: number, steps: number): void {
     const at = this.depth++;
@@ -284,7 +329,9 @@ class Round {
   private transitions = 0;
   private longest = 0;
   private knownNodes = 0;
-  private glance = GLANCE;
+  private glance: number;
+  /** Between two steps it is time for a pause. */
+  private due = false;
   private glances = 0;
   private readonly maxStates: number;
   private readonly entities: number;
@@ -308,14 +355,18 @@ class Round {
   ) {
     this.threads = program.trie.threads.length;
     this.entities = program.entities;
+    this.glance = options.glance ?? GLANCE;
     this.maxStates = options.bounds?.states ?? Infinity;
     this.table = new StateTable(this.entities + this.threads);
     this.hinderedBy = new Int32Array(this.threads);
     this.row = program.start(this.threads);
   }
 
-  run(): void {
+  /** @param saved where to go on; from the start where left out */
+  run(saved?: SavedRound): void {
     try {
+      if (saved === undefined) this.begin();
+      else this.restore(saved);
       this.search();
     } finally {
       const { stats, table } = this;
@@ -326,9 +377,45 @@ class Round {
     }
   }
 
-  private search(): void {
-    const { program, frames, row, table } = this;
-    const { entities } = this;
+  private restore(saved: SavedRound): void {
+    const { table, row, frames } = this;
+    for (let at = 0; at < saved.rows.length; at += table.width) {
+      row.set(saved.rows.subarray(at, at + table.width));
+      table.add(row);
+    }
+    this.sleepOf = new Int32Array(Math.max(1024, saved.sleepOf.length));
+    this.sleepOf.set(saved.sleepOf);
+    frames.restore(saved.frames);
+    for (const [rule, broken] of saved.violated) this.violated.set(rule, Int32Array.from(broken));
+    this.cut = saved.cut;
+    this.transitions = saved.transitions;
+    this.longest = saved.longest;
+    this.knownNodes = saved.knownNodes;
+  }
+
+  private save(): SavedSearch {
+    const { program, futures, sections, table, frames, stats } = this;
+    return {
+      program: saveProgram(program),
+      projections: this.group?.saveProjections(),
+      futures: futures.save(),
+      sections: sections.save(),
+      round: {
+        rows: table.all,
+        sleepOf: this.sleepOf.subarray(0, table.count),
+        frames: frames.save(),
+        violated: [...this.violated].map(([rule, broken]) => [rule, [...broken]]),
+        cut: this.cut,
+        transitions: this.transitions,
+        longest: this.longest,
+        knownNodes: this.knownNodes,
+      },
+      stats,
+    };
+  }
+
+  private begin(): void {
+    const { program, row, entities } = this;
     for (let e = 0; e < entities; e++) {
       const rule = program.tables[e].rule(row[e]);
       if (rule !== undefined) this.violate(rule);
@@ -337,7 +424,16 @@ class Round {
       if (!program.holds(compiled, row)) this.violate(compiled.invariant.id);
     }
     this.goOn(0, 0);
+  }
+
+  private search(): void {
+    const { program, frames, row, table } = this;
+    const { onPause } = this.options;
     while (frames.depth > 0 && !this.stopped) {
+      if (this.due) {
+        this.due = false;
+        onPause?.(() => this.save());
+      }
       const top = frames.depth - 1;
       let t = frames.thread[top];
       if (t >= 0) {
@@ -717,7 +813,8 @@ class Round {
 
   /** Bounds and progress. */
   private look(): void {
-    this.glance = GLANCE;
+    this.glance = this.options.glance ?? GLANCE;
+    this.due = true;
     const { bounds, onProgress } = this.options;
     const { table, stats } = this;
     const now = performance.now();

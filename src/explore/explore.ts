@@ -4,10 +4,13 @@ import type { Scenario } from '../../machines/scenario.js';
 import { searchBounded } from './bounded.js';
 import { counterexample } from './counterexample.js';
 import type { Counterexample } from './counterexample.js';
-import { Exhaustive } from './exhaustive.js';
-import type { Bounds, Cut, Reductions, SearchStats } from './exhaustive.js';
+import { readCheckpoint, writeCheckpoint } from './checkpoint.js';
+import type { SearchIdentity } from './checkpoint.js';
+import { ALL_REDUCTIONS, Exhaustive } from './exhaustive.js';
+import type { Bounds, Cut, Reductions, SearchResult, SearchStats } from './exhaustive.js';
 import { DEFAULT_MAX_STEPS, Program } from './program.js';
 import { sample } from './sample.js';
+import type { SavedSearch } from './saved-search.js';
 import { pct, pctBound } from './samplers/pct.js';
 import { pos } from './samplers/pos.js';
 import { randomWalk } from './samplers/random-walk.js';
@@ -34,6 +37,14 @@ export interface ExploreOptions {
     readonly steps?: number;
   };
   readonly onProgress?: (stats: SearchStats) => void;
+  /** Of `exhaustive`: writes the search to a file now and then, for `resume`. */
+  readonly checkpoint?: {
+    readonly file: string;
+    /** ms between two; 5,000 where left out, more where writing takes more than a tenth of that. */
+    readonly every?: number;
+  };
+  /** Of `exhaustive`: a checkpoint of the same scenario and options, to go on from. */
+  readonly resume?: string;
 }
 
 export interface Exploration {
@@ -62,7 +73,12 @@ export interface Exploration {
 const MAX_CHEAPEST = 2_000_000;
 const CHEAPEST_MS = 60_000;
 
-/** Throws ScenarioError where the scenario itself is at fault. */
+const CHECKPOINT_MS = 5000;
+
+/**
+ * Throws ScenarioError where the scenario itself is at fault, CheckpointError where a checkpoint
+ * cannot be written or read, or is of another search.
+ */
 export function explore(scenario: Scenario, options: ExploreOptions = {}): Exploration {
   const { strategy = 'exhaustive', bounds } = options;
   const program = new Program(scenario, bounds?.steps ?? DEFAULT_MAX_STEPS);
@@ -96,11 +112,7 @@ export function explore(scenario: Scenario, options: ExploreOptions = {}): Explo
     };
   }
   if (strategy !== 'exhaustive') return exploreAtRandom(program, strategy, options);
-  const { violated, cut, stats } = new Exhaustive(program, {
-    ...(options.reductions === undefined ? {} : { reductions: options.reductions }),
-    ...(bounds === undefined ? {} : { bounds }),
-    ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
-  }).run();
+  const { violated, cut, stats } = exhaust(program, options);
   const rules = [...violated.keys()];
   const found =
     rules.length === 0
@@ -121,6 +133,37 @@ export function explore(scenario: Scenario, options: ExploreOptions = {}): Explo
     }),
     withoutSchedule: rules.filter((rule) => found?.violated.has(rule) !== true),
     stats,
+  };
+}
+
+function exhaust(program: Program, options: ExploreOptions): SearchResult {
+  const { bounds, checkpoint, resume } = options;
+  const of: SearchIdentity = {
+    scenario: program.scenario,
+    reductions: { ...ALL_REDUCTIONS, ...options.reductions },
+    maxSteps: bounds?.steps ?? DEFAULT_MAX_STEPS,
+  };
+  const search = new Exhaustive(program, {
+    reductions: of.reductions,
+    ...(bounds === undefined ? {} : { bounds }),
+    ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+    ...(checkpoint === undefined ? {} : { onPause: checkpoints(checkpoint, of) }),
+  });
+  return resume === undefined ? search.run() : search.resume(readCheckpoint(resume, of));
+}
+
+/** Writes when it is time again: a tenth of the time at most goes into writing. */
+function checkpoints(
+  { file, every = CHECKPOINT_MS }: NonNullable<ExploreOptions['checkpoint']>,
+  of: SearchIdentity,
+): (save: () => SavedSearch) => void {
+  let next = performance.now() + every;
+  return (save) => {
+    const begin = performance.now();
+    if (begin < next) return;
+    writeCheckpoint(file, of, save());
+    const end = performance.now();
+    next = end + Math.max(every, 9 * (end - begin));
   };
 }
 

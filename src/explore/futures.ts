@@ -9,6 +9,14 @@ import type { Program } from './program.js';
 import type { SymmetryGroup } from './symmetry.js';
 import { Kind } from './thread-trie.js';
 
+export interface SavedFutures {
+  readonly nodes: number;
+  readonly at: Int32Array;
+  readonly most: Int32Array;
+  /** By machine. */
+  readonly sets: readonly (readonly (readonly number[])[])[];
+}
+
 export class Futures {
   /** By entity; entities of one machine share one. */
   readonly independence: readonly Independence[];
@@ -110,6 +118,25 @@ export class Futures {
       if (again) changed = true;
     }
     return changed || trie.size > before;
+  }
+
+  /** What was learned so far, and the sets that it speaks of. */
+  save(): SavedFutures {
+    return {
+      nodes: this.nodes,
+      at: this.at,
+      most: this.most,
+      sets: [...new Set(this.independence)].map(({ sets }) => sets.all),
+    };
+  }
+
+  restore({ nodes, at, most, sets }: SavedFutures): void {
+    this.nodes = nodes;
+    this.at = at;
+    this.most = most;
+    [...new Set(this.independence)].forEach((independence, i) => {
+      for (const events of sets[i]) independence.sets.of(events);
+    });
   }
 
   /** Adds what `node` may send to `entity`. Returns whether that is more than before. */

@@ -8,7 +8,9 @@ import type { LocalTable } from './local-table.js';
 const YES = 1;
 const NO = 2;
 /** More events than any thread sends. */
-export const ENDLESS = 0x7fffffff;
+export const ENDLESS = 0x7ffffffe;
+/** Not even that many do harm. */
+const NEVER = 0x7fffffff;
 /** Snapshots that are looked at before a question is given up as no. */
 const MAX_CLOSURE = 4096;
 
@@ -32,6 +34,11 @@ export class EventSets {
 
   events(set: number): readonly number[] {
     return this.lists[set];
+  }
+
+  /** All sets that were met, by number. */
+  get all(): readonly (readonly number[])[] {
+    return this.lists;
   }
 
   union(a: number, b: number): number {
@@ -91,7 +98,7 @@ export class Independence {
     let bad = bads[set];
     if (well === undefined || l >= well.length) {
       well = wells[set] = widenedWith(well, l, -1);
-      bad = bads[set] = widenedWith(bad, l, ENDLESS);
+      bad = bads[set] = widenedWith(bad, l, NEVER);
     }
     if (most <= well[l]) return true;
     if (most >= bad[l]) return false;
@@ -124,7 +131,7 @@ export class Independence {
     for (const at of met) {
       if (at >= well.length) {
         well = wells[set] = widenedWith(well, at, -1);
-        bad = bads[set] = widenedWith(bad, at, ENDLESS);
+        bad = bads[set] = widenedWith(bad, at, NEVER);
       }
       well[at] = ENDLESS;
     }

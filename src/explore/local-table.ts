@@ -27,6 +27,11 @@ export class Values {
   value(id: number): unknown {
     return this.values[id];
   }
+
+  /** All, by number. */
+  get all(): readonly unknown[] {
+    return this.values;
+  }
 }
 
 /** In `next`: not computed yet, and not accepted. */
@@ -117,6 +122,17 @@ export class LocalTable {
   step(snapshot: number, event: number): number {
     const next = this.next[snapshot * this.stride + event];
     return next === UNKNOWN ? this.compute(snapshot, event) : next;
+  }
+
+  /** All pairs that were asked of the machine or told by a symmetry. */
+  *known(): Generator<readonly [snapshot: number, event: number, next: number, reply: number]> {
+    const { stride } = this;
+    for (let snapshot = 0; snapshot < this.interned.size; snapshot++) {
+      for (let event = 0; event < this.interned.alphabet; event++) {
+        const at = snapshot * stride + event;
+        if (this.next[at] !== UNKNOWN) yield [snapshot, event, this.next[at], this.reply[at]];
+      }
+    }
   }
 
   /** The rule that a snapshot breaks, undefined for none. */

@@ -16,6 +16,11 @@ import type { LockEvent } from '../../machines/mutex.js';
 import type { Program } from './program.js';
 import { Kind } from './thread-trie.js';
 
+export interface SavedSections {
+  readonly by: readonly number[];
+  readonly divided: number;
+}
+
 export class Sections {
   /** By node: the mutexes that its thread holds there, as bits. */
   private readonly held: number[] = [0];
@@ -89,6 +94,15 @@ export class Sections {
       else this.divided |= visible[entity] ? held : held & ~by[entity];
     }
     return changed || divided !== this.divided;
+  }
+
+  save(): SavedSections {
+    return { by: [...this.by], divided: this.divided };
+  }
+
+  restore({ by, divided }: SavedSections): void {
+    this.by.set(by);
+    this.divided = divided;
   }
 
   /** Whether the event that `node` sends to a mutex is a lock. */

@@ -57,6 +57,11 @@ export class StateTable {
     return index;
   }
 
+  /** All rows, one after the other: `count * width` integers, not to be written. */
+  get all(): Int32Array {
+    return this.rows.subarray(0, this.count * this.width);
+  }
+
   /** Copies a row out. */
   load(index: number, into: Int32Array): void {
     const { rows, width } = this;

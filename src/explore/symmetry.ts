@@ -55,10 +55,13 @@ export class SymmetryGroup {
   private best = new Int32Array(0);
   private threadCount = 0;
 
+  /** @param projections of a search that is taken up again */
   constructor(
     private readonly program: Program,
     declared: readonly Symmetry[],
+    projections: readonly string[] = [],
   ) {
+    projections.forEach((projection, id) => this.projectionIds.set(projection, id));
     this.sizes = declared.map((families, set) => {
       const sizes = new Set(Object.values(families).map((names) => names.length));
       const where = `symmetry ${set + 1}`;
@@ -149,6 +152,14 @@ export class SymmetryGroup {
       reply = this.replyImage(reply, swap);
     }
     return { next, reply };
+  }
+
+  /**
+   * What decides between equal claims to be the representative: projections, by number. A search
+   * that is taken up again must decide as before.
+   */
+  saveProjections(): readonly string[] {
+    return [...this.projectionIds.keys()];
   }
 
   /** Looks at threads that were met since. */

@@ -128,6 +128,17 @@ export class ThreadTrie {
     if (more !== undefined) yield* more.values();
   }
 
+  /** Node, reply and child of what leads back to a node that was met before: to the head of a loop. */
+  *loopEdges(): Generator<readonly [node: number, reply: number, head: number]> {
+    for (let node = 1; node < this.size; node++) {
+      const edges = this.moreChildren[node] ?? new Map<number, number>();
+      const first = [this.firstReply[node], this.firstChild[node]] as const;
+      for (const [reply, child] of this.firstReply[node] < 0 ? [] : [first, ...edges]) {
+        if (this.parent[child] !== node || this.reply[child] !== reply) yield [node, reply, child];
+      }
+    }
+  }
+
   /** `thread "T0", step 3`; steps are counted from 1. */
   where(node: number): string {
     return `thread "${this.threads[this.thread[node]].name}", step ${this.depth[node] + 1}`;

@@ -4,7 +4,7 @@
  */
 
 import { describe, expect, test } from 'vitest';
-import { createMachine } from 'xstate';
+import { setup } from 'xstate';
 import type { AnyStateMachine } from 'xstate';
 import { Exhaustive, NO_REDUCTION } from '../../../src/explore/exhaustive.js';
 import type { Reductions, SearchStats } from '../../../src/explore/exhaustive.js';
@@ -186,27 +186,17 @@ test('a section whose body may have to wait is not run alone', () => {
 });
 
 describe('a machine in a symmetry', () => {
-  const counts = (event: string): AnyStateMachine =>
-    createMachine({
-      id: 'counts',
-      context: {},
-      initial: 'a',
-      states: {
-        a: {
-          on: {
-            [event]: [
-              { guard: ({ event }) => (event as { of?: string }).of === 'd1', target: 'b' },
-              'c',
-            ],
-          },
-        },
-        b: {},
-        c: {},
-      },
-    });
+  const counts = setup({
+    types: {},
+    guards: { second: ({ event }) => event.of === 'd1' },
+  }).createMachine({
+    id: 'counts',
+    initial: 'a',
+    states: { a: { on: { see: [{ guard: 'second', target: 'b' }, 'c'] } }, b: {}, c: {} },
+  }) as AnyStateMachine;
   const storm = (treated: (dev: string) => string): Scenario => ({
     name: 'treated',
-    entities: { shared: counts('see') },
+    entities: { shared: counts },
     threads: Object.fromEntries(
       ['d0', 'd1'].map((dev) => [
         `T${dev}`,
