@@ -126,7 +126,8 @@ export class ClassCounts {
       if (todo === 0) {
         this.set(frames.pair[top], frames.sum(top));
         frames.depth--;
-        if (top > 0) frames.add(top - 1, this.counts[frames.pair[top]], this.large, frames.pair[top]);
+        if (top > 0)
+          frames.add(top - 1, this.counts[frames.pair[top]], this.large, frames.pair[top]);
         continue;
       }
       table.load(frames.pair[top], row);

@@ -23,14 +23,20 @@ export function firstOfClass(graph: SleepGraph, schedule: readonly Move[]): Move
     }
   };
   carryOut(0, moves.length);
-  for (let at = 0; at < moves.length; at++) {
-    for (let z = 0; z < moves[at].thread; z++) {
-      if (!program.enabled(rows[at], z)) continue;
-      const from = movable(graph, moves, rows, at, z);
-      if (from < 0) continue;
-      moves.splice(at, 0, ...moves.splice(from, 1));
-      carryOut(at, from);
-      break;
+  // A step that was moved may let another be moved further than before; every move comes nearer to
+  // the first of all orders, so there is an end.
+  for (let moved = true; moved;) {
+    moved = false;
+    for (let at = 0; at < moves.length; at++) {
+      for (let z = 0; z < moves[at].thread; z++) {
+        if (!program.enabled(rows[at], z)) continue;
+        const from = movable(graph, moves, rows, at, z);
+        if (from < 0) continue;
+        moves.splice(at, 0, ...moves.splice(from, 1));
+        carryOut(at, from);
+        moved = true;
+        break;
+      }
     }
   }
   return moves;
@@ -62,18 +68,24 @@ export class ClassCoverage {
     return this.met.size;
   }
 
-  /** Takes a complete schedule in. */
+  /** Takes a complete schedule in; the work grows with the square of its length. */
   add(schedule: readonly Move[]): void {
-    const first = onSleepGraph(
+    this.addFirst(this.first(schedule));
+  }
+
+  /** Takes in a schedule that is the first of its class, as all of ClassCounts are. */
+  addFirst(schedule: readonly Move[]): void {
+    this.met.add(schedule.map(({ thread, outcome }) => `${thread}.${outcome}`).join(' '));
+  }
+
+  private first(schedule: readonly Move[]): readonly Move[] {
+    return onSleepGraph(
       this.program,
       (graph) => {
         this.graph = graph;
         return firstOfClass(graph, schedule);
       },
       this.graph,
-    );
-    this.met.add(
-      String.fromCharCode(...first.flatMap(({ thread, outcome }) => [thread, outcome & 0xffff])),
     );
   }
 }

@@ -123,7 +123,8 @@ export class RunningMean {
 
   result(): { readonly mean: number; readonly plusMinus: number; readonly descents: number } {
     const { count, mean, squares, scale } = this;
-    if (scale === -Infinity) return { mean: 0, plusMinus: count < 2 ? Infinity : 0, descents: count };
+    if (scale === -Infinity)
+      return { mean: 0, plusMinus: count < 2 ? Infinity : 0, descents: count };
     const error = count < 2 ? Infinity : Math.sqrt(squares / (count - 1) / count);
     return {
       mean: Math.exp(scale + Math.log(mean)),

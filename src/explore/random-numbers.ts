@@ -24,7 +24,8 @@ export class RandomNumbers {
     const bits = (limit - 1n).toString(2).length;
     for (;;) {
       let n = 0n;
-      for (let word = 0; word < bits; word += 32) n = (n << 32n) | BigInt(this.next() * 0x100000000);
+      for (let word = 0; word < bits; word += 32)
+        n = (n << 32n) | BigInt(this.next() * 0x100000000);
       n &= (1n << BigInt(bits)) - 1n;
       if (n < limit) return n;
     }

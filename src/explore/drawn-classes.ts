@@ -1,0 +1,124 @@
+/** What is known of the classes of interleavings when schedules were drawn, and what it is worth. */
+
+import { ClassCounts, classCounts } from './class-counts.js';
+import type { ClassCountLimits, Uncounted } from './class-counts.js';
+import { ClassCoverage, expectedShare } from './class-coverage.js';
+import { estimateClasses } from './class-estimate.js';
+import type { ClassEstimate } from './class-estimate.js';
+import type { Program } from './program.js';
+import { CANDIDATES } from './samplers/uniform.js';
+import type { Move } from './schedule.js';
+
+/** Which of the classes of a program a set of schedules was in. */
+export interface Coverage {
+  /** Different classes that were drawn; undefined where it was not asked for. */
+  readonly drawn: number | undefined;
+  /** How many there are; exact up to 2^53 - 1, undefined where they are too many to be counted. */
+  readonly classes: number | undefined;
+  /** Of those that were not counted; undefined where some interleaving never ends. */
+  readonly estimate: ClassEstimate | undefined;
+  /** Some thread makes more steps than are looked at: what follows them is no part of it. */
+  readonly truncated: boolean;
+}
+
+export interface DrawnClassesOptions {
+  /** The schedules are drawn by the counts. */
+  readonly uniform: boolean;
+  /** The classes that are drawn are to be told in any case. */
+  readonly asked: boolean;
+  readonly limits: ClassCountLimits;
+}
+
+/** Descents for the number that stands beside a coverage. */
+const DESCENTS = 1000;
+
+export class DrawnClasses {
+  /** Hears every complete schedule that was drawn. */
+  readonly onEnd: ((moves: readonly Move[]) => void) | undefined;
+  private readonly met: ClassCoverage | undefined;
+  private counted: ClassCounts | Uncounted | undefined;
+
+  /** Counts, where schedules are drawn by it. */
+  constructor(
+    private readonly program: Program,
+    private readonly options: DrawnClassesOptions,
+  ) {
+    if (options.uniform) this.counted = classCounts(program, options.limits);
+    const { counts } = this;
+    if (counts === undefined && !options.asked) return;
+    const met = (this.met = new ClassCoverage(program));
+    this.onEnd = counts === undefined ? (moves) => met.add(moves) : (moves) => met.addFirst(moves);
+  }
+
+  get counts(): ClassCounts | undefined {
+    return this.counted instanceof ClassCounts ? this.counted : undefined;
+  }
+
+  /**
+   * Not before the runs: some strategies draw by what the program has shown of itself. Undefined where
+   * nobody asked.
+   *
+   * @param seed of the estimate
+   */
+  coverage(seed: number): Coverage | undefined {
+    const { program, options, met } = this;
+    if (!options.uniform && !options.asked) return undefined;
+    const drawn = met?.drawn;
+    const counted = (this.counted ??= classCounts(program, options.limits));
+    if (counted instanceof ClassCounts) {
+      const { total, truncated } = counted;
+      return { drawn, classes: Number(total), estimate: undefined, truncated };
+    }
+    if (counted === 'endless') {
+      return { drawn, classes: undefined, estimate: undefined, truncated: false };
+    }
+    const estimate = estimateClasses(program, { seed, descents: DESCENTS });
+    return { drawn, classes: undefined, estimate, truncated: estimate.truncated };
+  }
+}
+
+const n = (value: number) =>
+  value < 1e15 ? Math.round(value).toLocaleString('en') : value.toExponential(2);
+
+/** `31 %`, two digits; 100 % only for all. */
+export function percent(share: number): string {
+  if (share >= 1) return '100 %';
+  if (share > 0.99) return 'over 99 %';
+  if (share > 0 && share < 0.0001) return 'under 0.01 %';
+  return `${Number((100 * share).toPrecision(2))} %`;
+}
+
+/** `31 % of 12,400 classes`, `3,861 of about 2.1e+20 ± 3e+19 classes` */
+export function coverageText(coverage: Coverage): string {
+  const { drawn, classes, truncated } = coverage;
+  const all = `${classesText(coverage)}${truncated ? ', up to the bound on steps' : ''}`;
+  if (drawn === undefined) return all;
+  return classes === undefined ? `${n(drawn)} of ${all}` : `${percent(drawn / classes)} of ${all}`;
+}
+
+function classesText({ classes, estimate }: Coverage): string {
+  if (classes !== undefined) return `${n(classes)} classes`;
+  return estimate === undefined ? 'classes without end' : `${estimateText(estimate)} classes`;
+}
+
+/** `about 12,400 ± 300` */
+export function estimateText({ mean, plusMinus }: ClassEstimate): string {
+  return mean === Infinity ? 'more than 1e+308' : `about ${n(mean)} ± ${n(plusMinus)}`;
+}
+
+/** What `runs` draws of the strategy `uniform` guarantee. */
+export function uniformGuarantee(coverage: Coverage, runs: number): string {
+  const { drawn = 0, classes } = coverage;
+  if (classes === undefined) {
+    return (
+      `no guarantee: there are ${classesText(coverage)} of interleavings, which were not counted; ` +
+      `each schedule is one of ${CANDIDATES} random descents, taken by its estimated weight: only ` +
+      'nearly uniform'
+    );
+  }
+  return (
+    `each of ${n(classes)} classes of interleavings is drawn with the same probability: ` +
+    `${percent(expectedShare(classes, runs))} of them are expected in ${n(runs)} schedules, and ` +
+    `${percent(drawn / classes)} were drawn`
+  );
+}
