@@ -2,10 +2,13 @@
 
 import { SingleBar } from 'cli-progress';
 import { CATALOGUE } from '../../machines/races/catalogue.js';
+import { classNumber } from '../explore/class-number.js';
+import type { ClassNumberOptions } from '../explore/class-number.js';
 import { explore, STRATEGIES } from '../explore/explore.js';
 import type { Exploration, ExploreOptions, Strategy } from '../explore/explore.js';
 import { ScenarioError } from '../explore/scenario-error.js';
 import { scheduleMermaid } from '../report/schedule-mermaid.js';
+import { classNumberText } from '../report/class-number-text.js';
 import { exploreText } from '../report/explore-text.js';
 import { wrap } from '../report/format.js';
 import { EXIT } from './exit-code.js';
@@ -30,6 +33,7 @@ export interface ExploreFlags {
   readonly alone?: boolean;
   readonly sections?: boolean;
   readonly symmetry?: boolean;
+  readonly count?: boolean;
   readonly stats?: boolean;
   readonly json?: boolean;
   readonly list?: boolean;
@@ -66,7 +70,18 @@ export async function runExplore(
   const progress = new ExploreProgress(process.stderr.isTTY === true);
   let result: Exploration;
   try {
-    result = explore(scenario, { ...options(flags), onProgress: (s) => progress.update(s.states) });
+    if (flags.count === true) {
+      const number = classNumber(scenario, countOptions(flags));
+      write(
+        flags.json === true ? `${JSON.stringify(number, undefined, 2)}\n` : classNumberText(number),
+      );
+      return EXIT.clean;
+    }
+    result = explore(scenario, {
+      ...options(flags),
+      coverage: flags.stats === true,
+      onProgress: (s) => progress.update(s.states),
+    });
   } catch (error) {
     if (!(error instanceof ScenarioError)) throw error;
     const line = error.generator === undefined ? undefined : lineOf(error.generator);
@@ -121,6 +136,12 @@ function options(flags: ExploreFlags): ExploreOptions {
     },
     bounds: given(bounds),
   };
+}
+
+function countOptions(flags: ExploreFlags): ClassNumberOptions {
+  const { bounds: { states, time, memory, steps } = {}, seed } = options(flags);
+  const limits = given({ pairs: states, time, memory });
+  return { limits, ...given({ seed, steps }) };
 }
 
 function isStrategy(name: string): name is Strategy {

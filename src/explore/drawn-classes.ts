@@ -3,10 +3,11 @@
 import { ClassCounts, classCounts } from './class-counts.js';
 import type { ClassCountLimits, Uncounted } from './class-counts.js';
 import { ClassCoverage, expectedShare } from './class-coverage.js';
+import { aboutText, percent } from './class-words.js';
 import { estimateClasses } from './class-estimate.js';
 import type { ClassEstimate } from './class-estimate.js';
 import type { Program } from './program.js';
-import { CANDIDATES } from './samplers/uniform.js';
+import { POPULATION } from './samplers/uniform.js';
 import type { Move } from './schedule.js';
 
 /** Which of the classes of a program a set of schedules was in. */
@@ -29,8 +30,8 @@ export interface DrawnClassesOptions {
   readonly limits: ClassCountLimits;
 }
 
-/** Descents for the number that stands beside a coverage. */
-const DESCENTS = 1000;
+/** For the number that stands beside a coverage. */
+const POPULATIONS = 8;
 
 export class DrawnClasses {
   /** Hears every complete schedule that was drawn. */
@@ -72,20 +73,9 @@ export class DrawnClasses {
     if (counted === 'endless') {
       return { drawn, classes: undefined, estimate: undefined, truncated: false };
     }
-    const estimate = estimateClasses(program, { seed, descents: DESCENTS });
+    const estimate = estimateClasses(program, { seed, populations: POPULATIONS });
     return { drawn, classes: undefined, estimate, truncated: estimate.truncated };
   }
-}
-
-const n = (value: number) =>
-  value < 1e15 ? Math.round(value).toLocaleString('en') : value.toExponential(2);
-
-/** `31 %`, two digits; 100 % only for all. */
-export function percent(share: number): string {
-  if (share >= 1) return '100 %';
-  if (share > 0.99) return 'over 99 %';
-  if (share > 0 && share < 0.0001) return 'under 0.01 %';
-  return `${Number((100 * share).toPrecision(2))} %`;
 }
 
 /** `31 % of 12,400 classes`, `3,861 of about 2.1e+20 ± 3e+19 classes` */
@@ -93,17 +83,16 @@ export function coverageText(coverage: Coverage): string {
   const { drawn, classes, truncated } = coverage;
   const all = `${classesText(coverage)}${truncated ? ', up to the bound on steps' : ''}`;
   if (drawn === undefined) return all;
-  return classes === undefined ? `${n(drawn)} of ${all}` : `${percent(drawn / classes)} of ${all}`;
+  return classes === undefined
+    ? `${drawn.toLocaleString('en')} of ${all}`
+    : `${percent(drawn / classes)} of ${all}`;
 }
 
 function classesText({ classes, estimate }: Coverage): string {
-  if (classes !== undefined) return `${n(classes)} classes`;
-  return estimate === undefined ? 'classes without end' : `${estimateText(estimate)} classes`;
-}
-
-/** `about 12,400 ± 300` */
-export function estimateText({ mean, plusMinus }: ClassEstimate): string {
-  return mean === Infinity ? 'more than 1e+308' : `about ${n(mean)} ± ${n(plusMinus)}`;
+  if (classes !== undefined) return `${classes.toLocaleString('en')} classes`;
+  return estimate === undefined
+    ? 'classes without end'
+    : `${aboutText(estimate.mean, estimate.plusMinus)} classes`;
 }
 
 /** What `runs` draws of the strategy `uniform` guarantee. */
@@ -112,13 +101,12 @@ export function uniformGuarantee(coverage: Coverage, runs: number): string {
   if (classes === undefined) {
     return (
       `no guarantee: there are ${classesText(coverage)} of interleavings, which were not counted; ` +
-      `each schedule is one of ${CANDIDATES} random descents, taken by its estimated weight: only ` +
-      'nearly uniform'
+      `schedules were grown ${POPULATION} at a time, which draws classes only nearly uniformly`
     );
   }
   return (
-    `each of ${n(classes)} classes of interleavings is drawn with the same probability: ` +
-    `${percent(expectedShare(classes, runs))} of them are expected in ${n(runs)} schedules, and ` +
+    `each of ${classes.toLocaleString('en')} classes of interleavings is drawn with the same probability: ` +
+    `${percent(expectedShare(classes, runs))} of them are expected in ${runs.toLocaleString('en')} schedules, and ` +
     `${percent(drawn / classes)} were drawn`
   );
 }

@@ -162,7 +162,7 @@ function exploreAtRandom(
     strategy === 'pct'
       ? pct(bugDepth)
       : strategy === 'uniform'
-        ? uniform(classes.counts, bounds?.depth)
+        ? uniform(classes.counts, bounds?.depth === undefined ? {} : { depth: bounds.depth })
         : SAMPLERS[strategy];
   const time =
     bounds?.time === undefined ? {} : { time: bounds.time - (performance.now() - began) };

@@ -1,13 +1,12 @@
 /**
  * Uniform among the classes of interleavings: a rank is drawn, and the class of that rank is run.
- * Where the classes are too many to be counted, a few random descents are made for each run and one
- * of them is taken in proportion to its weight, the product of the branching factors on its way: the
- * more descents, the nearer to uniform (importance resampling; Rubin, Bayesian Statistics 3, 1988).
- * Source: exploration.md section 4.
+ * Where the classes are too many to be counted, the runs of a population that was grown at random
+ * follow each other: nearly uniform, the more so the larger it is. Where none of it came to an end, a
+ * random walk takes its place. Source: exploration.md section 4.
  */
 
 import type { ClassCounts } from '../class-counts.js';
-import { descend, MAX_DESCENT } from '../class-estimate.js';
+import { MAX_PATH, pathPopulation } from '../path-population.js';
 import type { Program } from '../program.js';
 import type { RandomNumbers } from '../random-numbers.js';
 import type { Move } from '../schedule.js';
@@ -15,25 +14,28 @@ import { onSleepGraph } from '../sleep-graph.js';
 import type { SleepGraph } from '../sleep-graph.js';
 import type { MakeSampler } from './sampler.js';
 
-/** Descents for one run. */
-export const CANDIDATES = 8;
+/** Runs that are drawn together where there is no count. */
+export const POPULATION = 256;
 
-/**
- * @param counts of the program that is sampled; undefined where they are too many
- * @param depth steps of one descent
- */
-export function uniform(counts: ClassCounts | undefined, depth = MAX_DESCENT): MakeSampler {
+export interface NearlyUniform {
+  readonly population?: number;
+  /** Steps of one run. */
+  readonly depth?: number;
+}
+
+/** @param counts of the program that is sampled; undefined where its classes were not counted */
+export function uniform(counts: ClassCounts | undefined, nearly: NearlyUniform = {}): MakeSampler {
   return (program, random) => {
     const draw =
       counts === undefined
-        ? weighted(program, random, depth)
+        ? fromPopulation(program, random, nearly)
         : () => counts.path(random.belowBig(counts.total));
     let path: readonly Move[] = [];
     return {
       begin() {
         path = draw();
       },
-      // Beyond the end of a descent that was cut each thread alike.
+      // Beyond the end of a run that was cut each thread alike.
       pick: (_row, enabled, step) => path[step]?.thread ?? enabled[random.below(enabled.length)],
       outcome: (outcomes, step) => path[step]?.outcome ?? random.below(outcomes),
       steps: () => undefined,
@@ -41,18 +43,19 @@ export function uniform(counts: ClassCounts | undefined, depth = MAX_DESCENT): M
   };
 }
 
-function weighted(program: Program, random: RandomNumbers, depth: number): () => readonly Move[] {
+function fromPopulation(
+  program: Program,
+  random: RandomNumbers,
+  { population = POPULATION, depth = MAX_PATH }: NearlyUniform,
+): () => readonly Move[] {
   let known: SleepGraph | undefined;
-  const draw = (graph: SleepGraph): readonly Move[] => {
+  let waiting: (readonly Move[])[] = [];
+  const grow = (graph: SleepGraph) => {
     known = graph;
-    const candidates = Array.from({ length: CANDIDATES }, () => descend(graph, random, depth));
-    const largest = Math.max(...candidates.map(({ weight }) => weight));
-    // All ended where only sleepers could go on: any of them is as good a beginning.
-    if (largest === -Infinity) return candidates[0].moves;
-    const weights = candidates.map(({ weight }) => Math.exp(weight - largest));
-    let at = random.next() * weights.reduce((sum, weight) => sum + weight, 0);
-    const chosen = weights.findIndex((weight) => (at -= weight) < 0);
-    return candidates[chosen < 0 ? weights.indexOf(1) : chosen].moves;
+    return [...pathPopulation(graph, random, population, depth).paths];
   };
-  return () => onSleepGraph(program, draw, known);
+  return () => {
+    if (waiting.length === 0) waiting = onSleepGraph(program, grow, known);
+    return waiting.pop() ?? [];
+  };
 }

@@ -223,7 +223,7 @@ export default scenario({
     [['nope.ts'], /neither a file nor a scenario/],
     [[], /no scenario/],
     [['add-remove', '--max-states', 'x'], /--max-states x: give a whole number/],
-    [['add-remove', '--strategy', 'luck'], /there are exhaustive, bounded, random, pct, pos, surw/],
+    [['add-remove', '--strategy', 'luck'], /there are exhaustive, bounded, random, pct, pos, surw, uniform/],
     [['add-remove', '--max-preemptions', '1'], /goes with --strategy bounded/],
   ])('%j', (args, says) => {
     const { err, code } = hotrace(['explore', ...args]);

@@ -129,11 +129,14 @@ describe.each(KNOWN.map((known) => [`${known[0]}(${known[1].join()})`, known] as
       expect(pearson(make, classes, randomWalk, runs)).toBeGreaterThan(bound(classes));
     });
 
-    test('drawn by estimated weights they are nearer to alike than by a random walk', () => {
-      const near = pearson(make, classes, uniform(undefined), runs);
+    test('grown eight at a time, without a count, they come nearly alike', () => {
       const far = pearson(make, classes, randomWalk, runs);
-      console.log(family, near, far, bound(classes));
-      expect(near).toBeLessThan(far / 2);
+      const near = (population: number) =>
+        pearson(make, classes, uniform(undefined, { population }), runs);
+      expect(far).toBeGreaterThan(bound(classes));
+      expect(near(8)).toBeLessThan(bound(classes));
+      // With room for all it is the enumeration: all equally often.
+      expect(near(64 * classes)).toBeLessThan(1e-9);
     });
 
     test('coverage: what Foata tells apart, in any order of steps', () => {
