@@ -6,6 +6,7 @@
 
 import { Futures } from './futures.js';
 import { ENDLESS } from './independence.js';
+import { searchedShare } from './searched-share.js';
 import { Sections } from './sections.js';
 import { memoryExceeded } from './memory.js';
 import { checkThreads } from './program.js';
@@ -88,7 +89,8 @@ export interface SearchOptions {
   /** Hears every state in which no thread can go on; called in every round. */
   readonly onFinal?: (row: Int32Array) => void;
   readonly onRound?: () => void;
-  readonly onProgress?: (stats: SearchStats) => void;
+  /** `share`: of the present round, from 0 to 1, as `searchedShare` tells. */
+  readonly onProgress?: (stats: SearchStats, share: number) => void;
 }
 
 /** A thread was met that the columns have no place for, or a section that is not one step. */
@@ -634,7 +636,7 @@ class Round {
       stats.transitions = this.transitions;
       stats.bytes = table.bytes + this.sleepOf.byteLength;
       stats.longest = this.longest;
-      onProgress(stats);
+      onProgress(stats, searchedShare(this.frames, this.sleepOf));
     }
     if (now > this.deadline) this.stop('time');
     else if (++this.glances % 16 === 0 && memoryExceeded(bounds?.memory)) this.stop('memory');

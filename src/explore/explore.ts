@@ -47,7 +47,8 @@ export interface ExploreOptions {
     /** Steps of one thread. */
     readonly steps?: number;
   };
-  readonly onProgress?: (stats: SearchStats) => void;
+  /** Of `exhaustive`; `share`: of the present round, from 0 to 1. */
+  readonly onProgress?: (stats: SearchStats, share: number) => void;
   /** Of random schedules: hears, now and then, how many of how many runs were made. */
   readonly onRuns?: (done: number, runs: number) => void;
 }
