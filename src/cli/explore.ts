@@ -211,6 +211,7 @@ class ExploreProgress {
       // What came before the first schedule is counting.
       this.round = 1;
       this.roundBegan = performance.now();
+      this.timeLeft = new TimeLeft(true);
     }
     const left = this.timeLeft.update(performance.now() - this.roundBegan, done / runs);
     const of = `of ${runs.toLocaleString('en-US')} schedules`;
@@ -218,8 +219,9 @@ class ExploreProgress {
   }
 
   private tell(number: number, of: string, left: string): void {
-    const past = performance.now() - this.began;
-    if (!this.enabled || past < QUIET_MS) return;
+    const now = performance.now();
+    if (!this.enabled || now - this.began < QUIET_MS) return;
+    const past = Math.max(1, now - this.roundBegan);
     const told = {
       number: number.toLocaleString('en-US'),
       of,

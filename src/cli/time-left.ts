@@ -19,11 +19,14 @@ export interface Left {
  * so nothing is told until the forecast is what it was when half as much time had passed.
  */
 export class TimeLeft {
-  private readonly past: { readonly ms: number; readonly total: number }[] = [];
+  private readonly past: { readonly ms: number; readonly share: number }[] = [];
   /** Index of the last one from the first half of the time. */
   private half = 0;
   private shown: { readonly at: number; readonly left: number } | undefined;
   private share = 0;
+
+  /** @param even the share is a count of like pieces of work: only the pace of late matters */
+  constructor(private readonly even = false) {}
 
   /**
    * @param ms since the work began; never less than before
@@ -32,21 +35,23 @@ export class TimeLeft {
    */
   update(ms: number, share: number): Left | undefined {
     this.share = Math.max(this.share, share);
-    if (this.share < FIRST || ms <= 0) return undefined;
+    if (this.share === 0 || ms <= 0 || (this.share < FIRST && !this.even)) return undefined;
     const { past } = this;
-    const total = ms / this.share;
-    past.push({ ms, total });
+    past.push({ ms, share: this.share });
     while (this.half + 1 < past.length && past[this.half + 1].ms <= ms / 2) this.half++;
     const then = past[this.half];
-    const differs = Math.max(total / then.total, then.total / total);
-    if (then.ms > ms / 2 || differs > AGREE) {
+    const total = ms / this.share;
+    const before = then.ms / then.share;
+    const agree = Math.max(total / before, before / total) <= AGREE;
+    if (then.ms > ms / 2 || then.share === this.share || !(agree || this.even)) {
       this.shown = undefined;
       return undefined;
     }
-    const now = Math.max(0, total - ms);
+    const pace = this.even ? (this.share - then.share) / (ms - then.ms) : 1 / total;
+    const now = (1 - this.share) / pace;
     const { shown } = this;
-    const before = shown === undefined ? now : Math.max(0, shown.left - (ms - shown.at));
-    const left = before + FRESH * (now - before);
+    const expected = shown === undefined ? now : Math.max(0, shown.left - (ms - shown.at));
+    const left = expected + FRESH * (now - expected);
     this.shown = { at: ms, left };
     return { share: this.share, ms: left };
   }

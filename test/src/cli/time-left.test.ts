@@ -34,6 +34,19 @@ describe('time left', () => {
     expect(told(share).filter(({ left }) => left !== undefined)).toEqual([]);
   });
 
+  test('of like pieces the pace of late counts', () => {
+    // Ten times as fast from the tenth second on.
+    const done = (ms: number) => (ms < 10_000 ? ms : 10_000 + 10 * (ms - 10_000)) / 1e6;
+    const even = new TimeLeft(true);
+    const wary = new TimeLeft();
+    for (let ms = 100; ms < 109_000; ms += 100) {
+      const left = even.update(ms, done(ms));
+      const doubted = wary.update(ms, done(ms));
+      if (ms > 10_000 && ms < 20_000) expect(doubted).toBeUndefined();
+      if (ms > 30_000 && ms < 100_000) expect(left!.ms / (109_000 - ms)).toBeCloseTo(1, 0);
+    }
+  });
+
   test('the share never falls', () => {
     const left = new TimeLeft();
     let last = 0;
