@@ -4,10 +4,14 @@ import { rmSync } from 'node:fs';
 import { SingleBar } from 'cli-progress';
 import { CATALOGUE } from '../../machines/races/catalogue.js';
 import { CheckpointError } from '../explore/checkpoint.js';
+import { classNumber } from '../explore/class-number.js';
+import type { ClassNumberOptions } from '../explore/class-number.js';
 import { explore, STRATEGIES } from '../explore/explore.js';
 import type { Exploration, ExploreOptions, Strategy } from '../explore/explore.js';
+import type { SearchStats } from '../explore/exhaustive.js';
 import { ScenarioError } from '../explore/scenario-error.js';
 import { scheduleMermaid } from '../report/schedule-mermaid.js';
+import { classNumberText } from '../report/class-number-text.js';
 import { exploreText } from '../report/explore-text.js';
 import { wrap } from '../report/format.js';
 import { EXIT } from './exit-code.js';
@@ -15,6 +19,7 @@ import type { ExitCode } from './exit-code.js';
 import { lineOf } from './generator-location.js';
 import { libraryEntry, loadScenario, placeIn } from './scenario-file.js';
 import { replayedText, replaySchedules } from './schedule-file.js';
+import { leftText, TimeLeft } from './time-left.js';
 import { UsageError } from './usage-error.js';
 
 export interface ExploreFlags {
@@ -32,6 +37,7 @@ export interface ExploreFlags {
   readonly alone?: boolean;
   readonly sections?: boolean;
   readonly symmetry?: boolean;
+  readonly count?: boolean;
   readonly stats?: boolean;
   readonly json?: boolean;
   readonly list?: boolean;
@@ -71,7 +77,19 @@ export async function runExplore(
   const progress = new ExploreProgress(process.stderr.isTTY === true);
   let result: Exploration;
   try {
-    result = explore(scenario, { ...options(flags), onProgress: (s) => progress.update(s.states) });
+    if (flags.count === true) {
+      const number = classNumber(scenario, countOptions(flags));
+      write(
+        flags.json === true ? `${JSON.stringify(number, undefined, 2)}\n` : classNumberText(number),
+      );
+      return EXIT.clean;
+    }
+    result = explore(scenario, {
+      ...options(flags),
+      coverage: flags.stats === true,
+      onProgress: (s, share) => progress.searched(s, share),
+      onRuns: (done, runs) => progress.drawn(done, runs),
+    });
   } catch (error) {
     if (error instanceof CheckpointError) throw new UsageError(error.message);
     if (!(error instanceof ScenarioError)) throw error;
@@ -139,6 +157,12 @@ function options(flags: ExploreFlags): ExploreOptions {
   };
 }
 
+function countOptions(flags: ExploreFlags): ClassNumberOptions {
+  const { bounds: { states, time, memory, steps } = {}, seed } = options(flags);
+  const limits = given({ pairs: states, time, memory });
+  return { limits, ...given({ seed, steps }) };
+}
+
 function isStrategy(name: string): name is Strategy {
   return (STRATEGIES as readonly string[]).includes(name);
 }
@@ -182,18 +206,46 @@ function listJson(): string {
 class ExploreProgress {
   private bar: SingleBar | undefined;
   private readonly began = performance.now();
+  private roundBegan = this.began;
+  private round = 0;
+  private timeLeft = new TimeLeft();
 
   constructor(private readonly enabled: boolean) {}
 
-  update(states: number): void {
-    const past = performance.now() - this.began;
-    if (!this.enabled || past < QUIET_MS) return;
+  searched({ states, rounds }: SearchStats, share: number): void {
+    if (rounds !== this.round) {
+      this.round = rounds;
+      this.roundBegan = performance.now();
+      this.timeLeft = new TimeLeft();
+    }
+    const left = this.timeLeft.update(performance.now() - this.roundBegan, share);
+    this.tell(states, 'states', left === undefined ? '' : leftText(left, ` of round ${rounds}`));
+  }
+
+  drawn(done: number, runs: number): void {
+    if (this.round === 0) {
+      // What came before the first schedule is counting.
+      this.round = 1;
+      this.roundBegan = performance.now();
+      this.timeLeft = new TimeLeft(true);
+    }
+    const left = this.timeLeft.update(performance.now() - this.roundBegan, done / runs);
+    const of = `of ${runs.toLocaleString('en-US')} schedules`;
+    this.tell(done, of, left === undefined ? '' : leftText(left));
+  }
+
+  private tell(number: number, of: string, left: string): void {
+    const now = performance.now();
+    if (!this.enabled || now - this.began < QUIET_MS) return;
+    const past = Math.max(1, now - this.roundBegan);
     const told = {
-      states: states.toLocaleString('en-US'),
-      rate: Math.round((states / past) * 1000).toLocaleString('en-US'),
+      number: number.toLocaleString('en-US'),
+      of,
+      rate: Math.round((number / past) * 1000).toLocaleString('en-US'),
+      left: left === '' ? '' : `, ${left}`,
     };
     if (this.bar === undefined) {
-      const format = '{states} states, {rate} a second, {duration_formatted}';
+      const format = '{number} {of}, {rate} a second, {duration_formatted}{left}';
       const look = { stream: process.stderr, clearOnComplete: true, hideCursor: true, format };
       this.bar = new SingleBar(look);
       this.bar.start(1, 0, told);

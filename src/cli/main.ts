@@ -80,7 +80,7 @@ function program(done: (code: number) => void): Command {
     .option('--list', 'the scenarios that hotrace knows')
     .option(
       '--strategy <name>',
-      'exhaustive (default); bounded: by number of preemptions; random, pct, pos, surw: schedules drawn at random',
+      'exhaustive (default); bounded: by number of preemptions; random, pct, pos, surw, uniform (among classes of interleavings): schedules drawn at random',
     )
     .option('--seed <n>', 'of random schedules (0)')
     .option('--runs <n>', 'how many random schedules (10000)')
@@ -100,7 +100,8 @@ function program(done: (code: number) => void): Command {
     .option('--resume <file>', 'go on from a checkpoint of the same search')
     .option('--schedule <file>', 'run the schedules that --json wrote, instead of searching')
     .option('--mermaid', 'the schedules as Mermaid sequence diagrams')
-    .option('--stats', 'numbers of the search')
+    .option('--count', 'how many classes of interleavings there are, instead of searching')
+    .option('--stats', 'numbers of the search; of random schedules, which part of the classes')
     .option('--json', 'everything as JSON')
     .action(async (scenario: string | undefined, flags: ExploreFlags) => {
       const { runExplore } = await import('./explore.js');

@@ -7,6 +7,7 @@
 import { Futures } from './futures.js';
 import { ENDLESS } from './independence.js';
 import { RandomNumbers } from './random-numbers.js';
+import { searchedShare } from './searched-share.js';
 import { Sections } from './sections.js';
 import { memoryExceeded } from './memory.js';
 import { checkThreads } from './program.js';
@@ -93,7 +94,6 @@ export interface SearchOptions {
   /** Hears every state in which no thread can go on; called in every round. */
   readonly onFinal?: (row: Int32Array) => void;
   readonly onRound?: () => void;
-  readonly onProgress?: (stats: SearchStats) => void;
   /** Steps between two glances at clock, memory and pause; 1,024 where left out. */
   readonly glance?: number;
   /**
@@ -101,6 +101,8 @@ export interface SearchOptions {
    * its arrays not copied: to be written before it returns.
    */
   readonly onPause?: (save: () => SavedSearch) => void;
+  /** `share`: of the present round, from 0 to 1, as `searchedShare` tells. */
+  readonly onProgress?: (stats: SearchStats, share: number) => void;
 }
 
 /** A thread was met that the columns have no place for, or a section that is not one step. */
@@ -823,7 +825,7 @@ class Round {
       stats.transitions = this.transitions;
       stats.bytes = table.bytes + this.sleepOf.byteLength;
       stats.longest = this.longest;
-      onProgress(stats);
+      onProgress(stats, searchedShare(this.frames, this.sleepOf));
     }
     if (now > this.deadline) this.stop('time');
     else if (++this.glances % 16 === 0 && memoryExceeded(bounds?.memory)) this.stop('memory');

@@ -2,12 +2,15 @@
 
 import type { Scenario } from '../../machines/scenario.js';
 import { searchBounded } from './bounded.js';
+import type { ClassCountLimits } from './class-counts.js';
 import { counterexample } from './counterexample.js';
 import type { Counterexample } from './counterexample.js';
 import { readCheckpoint, writeCheckpoint } from './checkpoint.js';
 import type { SearchIdentity } from './checkpoint.js';
 import { ALL_REDUCTIONS, Exhaustive } from './exhaustive.js';
 import type { Bounds, Cut, Reductions, SearchResult, SearchStats } from './exhaustive.js';
+import { DrawnClasses, uniformGuarantee } from './drawn-classes.js';
+import type { Coverage } from './drawn-classes.js';
 import { DEFAULT_MAX_STEPS, Program } from './program.js';
 import { sample } from './sample.js';
 import type { SavedSearch } from './saved-search.js';
@@ -15,8 +18,17 @@ import { pct, pctBound } from './samplers/pct.js';
 import { pos } from './samplers/pos.js';
 import { randomWalk } from './samplers/random-walk.js';
 import { surw } from './samplers/surw.js';
+import { uniform } from './samplers/uniform.js';
 
-export const STRATEGIES = ['exhaustive', 'bounded', 'random', 'pct', 'pos', 'surw'] as const;
+export const STRATEGIES = [
+  'exhaustive',
+  'bounded',
+  'random',
+  'pct',
+  'pos',
+  'surw',
+  'uniform',
+] as const;
 export type Strategy = (typeof STRATEGIES)[number];
 
 export interface ExploreOptions {
@@ -29,6 +41,8 @@ export interface ExploreOptions {
   readonly seed?: number;
   readonly runs?: number;
   readonly bugDepth?: number;
+  /** Of random schedules: tells which part of all classes they were in; `uniform` does where they are counted. */
+  readonly coverage?: boolean;
   readonly reductions?: Partial<Reductions>;
   readonly bounds?: Bounds & {
     /** Of `bounded`. */
@@ -36,7 +50,6 @@ export interface ExploreOptions {
     /** Steps of one thread. */
     readonly steps?: number;
   };
-  readonly onProgress?: (stats: SearchStats) => void;
   /** Of `exhaustive`: writes the search to a file now and then, for `resume`. */
   readonly checkpoint?: {
     readonly file: string;
@@ -45,6 +58,10 @@ export interface ExploreOptions {
   };
   /** Of `exhaustive`: a checkpoint of the same scenario and options, to go on from. */
   readonly resume?: string;
+  /** Of `exhaustive`; `share`: of the present round, from 0 to 1. */
+  readonly onProgress?: (stats: SearchStats, share: number) => void;
+  /** Of random schedules: hears, now and then, how many of how many runs were made. */
+  readonly onRuns?: (done: number, runs: number) => void;
 }
 
 export interface Exploration {
@@ -66,6 +83,8 @@ export interface Exploration {
     readonly found: Readonly<Record<string, number>>;
     /** What the strategy guarantees after so many runs; undefined: nothing. */
     readonly guarantee: string | undefined;
+    /** Which of the classes of interleavings were drawn; undefined where it was not asked for. */
+    readonly coverage: Coverage | undefined;
   };
 }
 
@@ -177,9 +196,28 @@ function exploreAtRandom(
   options: ExploreOptions,
 ): Exploration {
   const { bounds, seed = 0, runs = DEFAULT_RUNS, bugDepth = DEFAULT_BUG_DEPTH } = options;
-  const sampler = strategy === 'pct' ? pct(bugDepth) : SAMPLERS[strategy];
-  const limits = bounds === undefined ? {} : { bounds };
-  const result = sample(program, sampler, { seed, runs, ...limits });
+  const began = performance.now();
+  const classes = new DrawnClasses(program, {
+    uniform: strategy === 'uniform',
+    asked: options.coverage === true,
+    limits: countLimits(bounds),
+  });
+  const sampler =
+    strategy === 'pct'
+      ? pct(bugDepth)
+      : strategy === 'uniform'
+        ? uniform(classes.counts, bounds?.depth === undefined ? {} : { depth: bounds.depth })
+        : SAMPLERS[strategy];
+  const time =
+    bounds?.time === undefined ? {} : { time: bounds.time - (performance.now() - began) };
+  const result = sample(program, sampler, {
+    seed,
+    runs,
+    bounds: { ...bounds, ...time },
+    ...(classes.onEnd === undefined ? {} : { onEnd: classes.onEnd }),
+    onProgress: (done) => options.onRuns?.(done, runs),
+  });
+  const coverage = classes.coverage(seed);
   const rules = [...result.violated.keys()];
   const cheap =
     rules.length === 0
@@ -218,8 +256,21 @@ function exploreAtRandom(
       guarantee:
         strategy === 'pct'
           ? `a bug of depth ${bugDepth} is hit with at least ${(1 - (1 - least) ** result.runs).toPrecision(3)} (1/(${threads} x ${result.longest}^${bugDepth - 1}) a run)`
-          : undefined,
+          : strategy === 'uniform' && coverage !== undefined
+            ? uniformGuarantee(coverage, result.runs)
+            : undefined,
+      coverage,
     },
+  };
+}
+
+/** Counting has the bound on states, and half of the time. */
+function countLimits(bounds: ExploreOptions['bounds']): ClassCountLimits {
+  const { states, time, memory } = bounds ?? {};
+  return {
+    ...(states === undefined ? {} : { pairs: states }),
+    ...(time === undefined ? {} : { time: time / 2 }),
+    ...(memory === undefined ? {} : { memory }),
   };
 }
 

@@ -18,4 +18,16 @@ export class RandomNumbers {
   below(limit: number): number {
     return Math.floor(this.next() * limit);
   }
+
+  /** 0 <= n < limit, each exactly alike. */
+  belowBig(limit: bigint): bigint {
+    const bits = (limit - 1n).toString(2).length;
+    for (;;) {
+      let n = 0n;
+      for (let word = 0; word < bits; word += 32)
+        n = (n << 32n) | BigInt(this.next() * 0x100000000);
+      n &= (1n << BigInt(bits)) - 1n;
+      if (n < limit) return n;
+    }
+  }
 }

@@ -16,6 +16,10 @@ export interface SampleOptions {
   readonly bounds?: Bounds;
   /** Ends at the first violation. */
   readonly stopAtFirst?: boolean;
+  /** Hears every run that came to its end: nobody can go on. */
+  readonly onEnd?: (moves: readonly Move[]) => void;
+  /** Hears, now and then, how many runs were made. */
+  readonly onProgress?: (runs: number) => void;
 }
 
 export interface Sampled {
@@ -33,6 +37,8 @@ export interface Sampled {
 const GUESS = 32;
 /** Steps of one run. */
 const MAX_DEPTH = 100_000;
+/** ms between two reports of progress. */
+const TELL = 100;
 
 /** Throws ScenarioError where the scenario itself is at fault. */
 export function sample(program: Program, make: MakeSampler, options: SampleOptions): Sampled {
@@ -46,6 +52,7 @@ export function sample(program: Program, make: MakeSampler, options: SampleOptio
   let transitions = 0;
   let longest = 0;
   let run = 0;
+  let told = performance.now();
   while (run < options.runs && cut === undefined) {
     run++;
     let threads = trie.threads.length;
@@ -58,9 +65,11 @@ export function sample(program: Program, make: MakeSampler, options: SampleOptio
       for (const rule of brokenRules(program, row, enabled.length === 0)) {
         if (!violated.has(rule)) violated.set(rule, { run, moves: [...moves] });
       }
+      if (enabled.length === 0) options.onEnd?.(moves);
       if (enabled.length === 0 || moves.length >= maxDepth) break;
       const thread = sampler.pick(row, enabled, moves.length);
-      const outcome = random.below(program.outcomes(row, thread));
+      const outcomes = program.outcomes(row, thread);
+      const outcome = sampler.outcome?.(outcomes, moves.length) ?? random.below(outcomes);
       sampler.steps(row, thread);
       program.step(row, thread, outcome);
       moves.push({ thread, outcome });
@@ -76,7 +85,12 @@ export function sample(program: Program, make: MakeSampler, options: SampleOptio
     }
     longest = Math.max(longest, moves.length);
     if (options.stopAtFirst === true && violated.size > 0) break;
-    if (performance.now() > deadline) cut = 'time';
+    const now = performance.now();
+    if (now - told > TELL) {
+      told = now;
+      options.onProgress?.(run);
+    }
+    if (now > deadline) cut = 'time';
     else if (run % 256 === 0 && memoryExceeded(options.bounds?.memory)) cut = 'memory';
   }
   return { violated, cut, runs: run, transitions, longest };

@@ -1,6 +1,7 @@
 /** What an exploration came to, as text. */
 
 import type { Counterexample } from '../explore/counterexample.js';
+import { coverageText } from '../explore/drawn-classes.js';
 import type { Exploration } from '../explore/explore.js';
 import { ruleById } from '../../machines/rules.js';
 import { printable, wrap } from './format.js';
@@ -83,7 +84,7 @@ function ruleName(id: string): string {
   return rule === undefined ? id : `${id} ${rule.name}`;
 }
 
-function statsText({ stats }: Exploration): string[] {
+function statsText({ stats, sampled }: Exploration): string[] {
   const n = (value: number) => value.toLocaleString('en');
   return [
     `  states       ${n(stats.states)} in the last of ${stats.rounds} ${stats.rounds === 1 ? 'round' : 'rounds'}`,
@@ -91,6 +92,9 @@ function statsText({ stats }: Exploration): string[] {
     `  memory       ${n(stats.bytes)} bytes, ${(stats.bytes / Math.max(1, stats.states)).toFixed(0)} a state`,
     `  thread nodes ${n(stats.nodes)}`,
     `  xstate       ${n(stats.computed)} calls`,
+    ...(sampled?.coverage === undefined
+      ? []
+      : [`  drawn        ${coverageText(sampled.coverage)}`]),
   ];
 }
 

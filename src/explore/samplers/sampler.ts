@@ -7,6 +7,11 @@ export interface Sampler {
   begin(threads: number, longest: number): void;
   /** One of `enabled`, which is not empty. `step`: how many steps were made before. */
   pick(row: Int32Array, enabled: readonly number[], step: number): number;
+  /**
+   * The outcome, of so many, of the choice that the thread that was picked makes. Where left out,
+   * each alike.
+   */
+  outcome?(outcomes: number, step: number): number;
   /** Thread `t` is about to make its step in `row`. */
   steps(row: Int32Array, t: number): void;
 }

@@ -83,6 +83,69 @@ INV-01 add-before-del: l0 saw ADD_DEVICE d0 after DEL_DEVICE d0
   });
 });
 
+describe('classes of interleavings', () => {
+  test('are counted', () => {
+    const { out, code } = hotrace(['explore', 'add-remove', '--count']);
+    expect(out).toMatch(/^add-remove: 4 classes of interleavings \(exact; 42 states/);
+    expect(code).toBe(0);
+    const { out: json } = hotrace(['explore', 'add-remove', '--count', '--json']);
+    expect(JSON.parse(json)).toMatchObject({ exact: true, classes: 4, plusMinus: 0, digits: '4' });
+  });
+
+  test('or estimated', () => {
+    const program = file(
+      'many.ts',
+      `import { scenario, send, variableMachine } from 'hotrace';
+const writer = (k: number) => function* () {
+  for (let i = 0; i < 4; i++) yield* send('x', { type: 'write', value: 4 * k + i + 1 });
+};
+export default scenario({
+  name: 'many',
+  entities: { x: variableMachine(0) },
+  threads: { A: writer(0), B: writer(1), C: writer(2) },
+});`,
+    );
+    const exact = JSON.parse(hotrace(['explore', program, '--count', '--json']).out) as Counted;
+    expect(exact).toMatchObject({ exact: true, classes: 34650 });
+    const bounded = ['explore', program, '--count', '--max-states', '100'];
+    const near = JSON.parse(hotrace([...bounded, '--json']).out) as Counted;
+    expect(near).toMatchObject({ exact: false, cut: 'pairs' });
+    expect(near.plusMinus).toBeGreaterThan(0);
+    expect(Math.abs(near.classes - 34650)).toBeLessThan(2 * near.plusMinus);
+    expect(hotrace(bounded).out).toMatch(/^many: about [\d,]+ ± [\d,]+ classes .*\(95 %;/);
+    expect(hotrace(bounded).out).toBe(hotrace(bounded).out);
+  });
+
+  interface Counted {
+    readonly exact: boolean;
+    readonly classes: number;
+    readonly plusMinus: number;
+  }
+
+  test('a loop has no end of them', () => {
+    const program = file(
+      'loop.ts',
+      `import { loopHead, scenario, send, variableMachine } from 'hotrace';
+export default scenario({
+  name: 'loop',
+  entities: { x: variableMachine(0) },
+  threads: { *A() { for (;;) { yield* loopHead('again'); yield* send('x', { type: 'read' }); } } },
+});`,
+    );
+    expect(hotrace(['explore', program, '--count']).out).toMatch(/without end: some interleaving/);
+  });
+
+  test('drawn alike, and which part of them', () => {
+    const drawn = ['explore', 'add-remove-serialised', '--runs', '50', '--strategy'];
+    const { out, code } = hotrace([...drawn, 'uniform']);
+    expect(out.replace(/\s+/g, ' ')).toContain(
+      'each of 2 classes of interleavings is drawn with the same probability',
+    );
+    expect(code).toBe(3);
+    expect(hotrace([...drawn, 'pos', '--stats']).out).toMatch(/^ {2}drawn +100 % of 2 classes$/m);
+  });
+});
+
 describe('schedules', () => {
   test('a stored one goes again; held against an edited scenario it tells where it diverges', () => {
     const stored = file('stored.json', hotrace(['explore', 'add-remove', '--json']).out);
@@ -223,7 +286,10 @@ export default scenario({
     [['nope.ts'], /neither a file nor a scenario/],
     [[], /no scenario/],
     [['add-remove', '--max-states', 'x'], /--max-states x: give a whole number/],
-    [['add-remove', '--strategy', 'luck'], /there are exhaustive, bounded, random, pct, pos, surw/],
+    [
+      ['add-remove', '--strategy', 'luck'],
+      /there are exhaustive, bounded, random, pct, pos, surw, uniform/,
+    ],
     [['add-remove', '--max-preemptions', '1'], /goes with --strategy bounded/],
   ])('%j', (args, says) => {
     const { err, code } = hotrace(['explore', ...args]);

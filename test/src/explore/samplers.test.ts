@@ -2,17 +2,24 @@
 
 import { describe, expect, test } from 'vitest';
 import { addRemove } from '../../../machines/races/add-remove.js';
+import { ClassCounts, classCounts } from '../../../src/explore/class-counts.js';
 import { explore } from '../../../src/explore/explore.js';
 import { Program } from '../../../src/explore/program.js';
 import { sample } from '../../../src/explore/sample.js';
 import { pct, pctBound } from '../../../src/explore/samplers/pct.js';
 import { pos } from '../../../src/explore/samplers/pos.js';
 import { randomWalk } from '../../../src/explore/samplers/random-walk.js';
+import type { MakeSampler } from '../../../src/explore/samplers/sampler.js';
 import { surw } from '../../../src/explore/samplers/surw.js';
+import { uniform } from '../../../src/explore/samplers/uniform.js';
 import { naive } from './naive.js';
 import { randomScenario } from './random-scenario.js';
 
-const SAMPLERS = { random: randomWalk, pct: pct(3), pos, surw } as const;
+const counted: MakeSampler = (program, random) => {
+  const counts = classCounts(program, { pairs: 20_000 });
+  return uniform(counts instanceof ClassCounts ? counts : undefined)(program, random);
+};
+const SAMPLERS = { random: randomWalk, pct: pct(3), pos, surw, uniform: counted } as const;
 
 describe.each(Object.entries(SAMPLERS))('%s', (name, sampler) => {
   test('breaks no rule that cannot be broken, and finds most of those that can', () => {
