@@ -81,5 +81,6 @@ export type { RefcountReply } from '../machines/refcount.js';
 export { deviceListMachine } from '../machines/device-list.js';
 export { membershipListenerMachine } from '../machines/membership-listener.js';
 export { addRemove } from '../machines/races/add-remove.js';
+export { storm } from '../machines/races/storm.js';
 export { scheduleWork } from './bus/schedule-work.js';
 export type { NotifierKind } from '../machines/profiles/profile.js';

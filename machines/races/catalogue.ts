@@ -2,6 +2,7 @@
 
 import type { Scenario } from '../scenario.js';
 import { addRemove } from './add-remove.js';
+import { storm } from './storm.js';
 
 export interface CatalogueEntry {
   readonly name: string;
@@ -35,5 +36,10 @@ export const CATALOGUE: readonly CatalogueEntry[] = [
     name: 'add-remove-serialised',
     about: 'as posted, and callers serialise adding and removing (P-A1-2)',
     make: () => addRemove({ serialised: true }),
+  },
+  {
+    name: 'storm',
+    about: 'four devices, each added and removed at the same time, two listeners: a yardstick',
+    make: () => storm(4, 'remembers'),
   },
 ];

@@ -8,6 +8,7 @@
 import { assign, createMachine, setup } from 'xstate';
 import type { AnyStateMachine } from 'xstate';
 import { deviceListMachine } from '../device-list.js';
+import type { Says } from '../intern.js';
 import { mutexMachine } from '../mutex.js';
 import { refcountMachine } from '../refcount.js';
 import type { Scenario } from '../scenario.js';
@@ -50,7 +51,14 @@ const remembers: AnyStateMachine = setup({
     },
     violated: {
       tags: ['violation'],
-      meta: { rule: 'INV-01' },
+      meta: {
+        rule: 'INV-01',
+        says: (({ entity, event, context }) => {
+          const before = (context as MachineTypes['context']).heard[event.dev as string];
+          const after = before === undefined ? 'before any ADD_DEVICE' : `when it was ${before}`;
+          return `${entity} saw ${event.type} ${String(event.dev)} ${after}`;
+        }) satisfies Says,
+      },
       on: { '*': [{ guard: 'wrong', actions: 'mishear' }, { actions: 'hear' }] },
     },
   },
