@@ -8,6 +8,7 @@ import { ScenarioError } from '../explore/scenario-error.js';
 import { scheduleMermaid } from '../report/schedule-mermaid.js';
 import { exploreText } from '../report/explore-text.js';
 import { wrap } from '../report/format.js';
+import { refuseStdout, writeItf, writeLogs } from './counterexample-files.js';
 import { EXIT } from './exit-code.js';
 import type { ExitCode } from './exit-code.js';
 import { lineOf } from './generator-location.js';
@@ -35,6 +36,8 @@ export interface ExploreFlags {
   readonly list?: boolean;
   readonly schedule?: string;
   readonly mermaid?: boolean;
+  readonly itf?: string;
+  readonly log?: string;
 }
 
 const QUIET_MS = 1000;
@@ -51,6 +54,11 @@ export async function runExplore(
   }
   if (named === undefined) {
     throw new UsageError('no scenario; hotrace explore --list shows those that hotrace knows');
+  }
+  refuseStdout('--itf', flags.itf);
+  refuseStdout('--log', flags.log);
+  if (flags.schedule !== undefined && (flags.itf ?? flags.log) !== undefined) {
+    throw new UsageError('--schedule searches nothing: leave out --itf and --log');
   }
   const scenario = await loadScenario(named, libraryEntry());
   if (flags.schedule !== undefined) {
@@ -82,6 +90,9 @@ export async function runExplore(
         ? result.counterexamples.map(scheduleMermaid).join('\n')
         : exploreText(result, flags.stats === true),
   );
+  const { counterexamples } = result;
+  if (flags.itf !== undefined) writeItf(flags.itf, scenario, counterexamples);
+  if (flags.log !== undefined) await writeLogs(flags.log, scenario, counterexamples);
   return result.verdict === 'clean'
     ? EXIT.clean
     : result.verdict === 'violated'

@@ -97,6 +97,8 @@ function program(done: (code: number) => void): Command {
     .option('--no-symmetry', 'without symmetry')
     .option('--schedule <file>', 'run the schedules that --json wrote, instead of searching')
     .option('--mermaid', 'the schedules as Mermaid sequence diagrams')
+    .option('--itf <file>', "each schedule as a trace in Apalache's Informal Trace Format")
+    .option('--log <file>', 'each schedule as an event log that hotrace replay reads')
     .option('--stats', 'numbers of the search')
     .option('--json', 'everything as JSON')
     .action(async (scenario: string | undefined, flags: ExploreFlags) => {
