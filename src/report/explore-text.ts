@@ -2,6 +2,8 @@
 
 import type { Counterexample } from '../explore/counterexample.js';
 import type { Exploration } from '../explore/explore.js';
+import type { OtherOrder } from '../explore/other-order.js';
+import { DEADLOCK, EXCEPTION } from '../explore/verdict-rules.js';
 import { ruleById } from '../../machines/rules.js';
 import { printable, wrap } from './format.js';
 import { interleavingTable } from './interleaving-table.js';
@@ -59,7 +61,8 @@ export function counterexampleText(found: Counterexample): string[] {
   out.push(...wrap(printable(costs(found)), 72));
   if (found.race !== undefined) {
     const [first, second] = found.race.map((i) => found.steps[i]);
-    out.push(...wrap(told(`racing: ${first.what} and ${second.what}`), 72));
+    const other = found.otherOrder === undefined ? '' : `; ${exchanged(found, found.otherOrder)}`;
+    out.push(...wrap(told(`racing: ${first.what} and ${second.what}${other}`), 72));
   }
   if (found.critical !== undefined) {
     const { what, thread } = found.steps[found.critical];
@@ -69,6 +72,35 @@ export function counterexampleText(found: Counterexample): string[] {
     out.push(...wrap('NOT confirmed by a run through plain xstate: please report this', 72));
   }
   return out;
+}
+
+/** What happens in the other order of a race. */
+function exchanged({ rule }: Counterexample, other: OtherOrder): string {
+  const { outcome, broken, race, why } = other;
+  const lone = race !== undefined && race[1] === undefined && outcome === 'holds';
+  const order = `in the other order ${lone ? 'the former is not made and ' : ''}`;
+  switch (outcome) {
+    case 'holds':
+      return `${order}${held(rule)}`;
+    case 'broken': {
+      const also = (id: string) => `${happened(id)}${id === rule ? ' too' : ''}`;
+      return `${order}${broken.map(also).join(', ')}`;
+    }
+    case 'impossible':
+      return `the other order is not possible: ${why}`;
+    case 'unknown':
+      return 'what the other order leads to was not found out';
+  }
+}
+
+function held(rule: string): string {
+  if (rule === DEADLOCK) return 'there is no deadlock';
+  return rule === EXCEPTION ? 'no thread throws' : `${rule} holds`;
+}
+
+function happened(rule: string): string {
+  if (rule === DEADLOCK) return 'there is a deadlock';
+  return rule === EXCEPTION ? 'a thread throws' : `${rule} is broken`;
 }
 
 function costs({ preemptions, steps, cheapest, leftOut }: Counterexample): string {
