@@ -39,7 +39,7 @@ function conclusion(exploration: Exploration): string {
       return `incomplete: no rule was broken in ${searched}${bound}${guarantee}.`;
     case 'violated': {
       const rules = [...counterexamples.map(({ rule }) => rule), ...withoutSchedule];
-      return `violated: ${rules.join(', ')} (${searched}${bound}).`;
+      return `violated: ${rules.map(printable).join(', ')} (${searched}${bound}).`;
     }
   }
 }
@@ -112,7 +112,7 @@ function costs({ preemptions, steps, cheapest, leftOut }: Counterexample): strin
 
 function ruleName(id: string): string {
   const rule = ruleById(id);
-  return rule === undefined ? id : `${id} ${rule.name}`;
+  return rule === undefined ? printable(id) : `${id} ${rule.name}`;
 }
 
 function statsText({ stats }: Exploration): string[] {
