@@ -165,6 +165,24 @@ export interface TraceEvent extends EventBase {
   readonly text?: string;
 }
 
+/**
+ * A step of a schedule that `hotrace explore` found: what a model did, not a kernel. It says what
+ * happened for whoever reads the log; no rule looks at it.
+ */
+export interface ModelStep extends EventBase {
+  readonly type: 'model_step';
+  readonly thread: string;
+  /** Which step of its thread, from 1. */
+  readonly number: number;
+  /** `list_add_tail(d0)` */
+  readonly what: string;
+  /** The machine that it was sent to; absent for a choice, a spawn, a join. */
+  readonly entity?: string;
+  /** What was sent and what was answered, as JSON. Text, so that no key of theirs means anything. */
+  readonly event?: string;
+  readonly reply?: string;
+}
+
 /** A kobject uevent as udevadm monitor printed it. */
 export interface Uevent extends EventBase {
   readonly type: 'uevent';
@@ -285,6 +303,7 @@ export type HotplugEvent =
   | PciHpEvent
   | Mark
   | TraceEvent
+  | ModelStep
   | Uevent
   | Printk
   | SysfsGroup
@@ -328,6 +347,7 @@ export const EVENT_TYPES = [
   'sysfs_group',
   'sysfs_device',
   'sysfs_snapshot',
+  'model_step',
   'lost',
   'unparsed',
 ] as const satisfies readonly EventType[];
@@ -362,6 +382,7 @@ export const enum TypeCode {
   sysfs_group,
   sysfs_device,
   sysfs_snapshot,
+  model_step,
   lost,
   unparsed,
 }
@@ -376,3 +397,6 @@ type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K>
 
 /** An event as a reader makes it: the batch adds `seq`, the source gives `origin`'s file. */
 export type NewEvent = DistributiveOmit<HotplugEvent, 'seq' | 'origin'> & { readonly line: number };
+
+/** What happened, without where, when and by whom. */
+export type EventFact = DistributiveOmit<HotplugEvent, keyof EventBase>;

@@ -240,6 +240,16 @@ export const EVENT_SCHEMA = z.discriminatedUnion('type', [
   z.strictObject({ ...BASE, type: z.literal('sysfs_snapshot'), uname: text.exactOptional() }),
   z.strictObject({
     ...BASE,
+    type: z.literal('model_step'),
+    thread: text,
+    number: z.int().min(0),
+    what: text,
+    entity: text.exactOptional(),
+    event: text.exactOptional(),
+    reply: text.exactOptional(),
+  }),
+  z.strictObject({
+    ...BASE,
     type: z.literal('lost'),
     count: finite.exactOptional(),
     since: finite.exactOptional(),

@@ -3,6 +3,7 @@
  */
 
 import type { AnyStateMachine } from 'xstate';
+import type { EventFact } from '../events/event.js';
 import type { ThreadBody } from './step.js';
 
 /** One entity: a machine, or a machine with what it starts from. */
@@ -46,6 +47,13 @@ export interface Scenario {
   readonly symmetry?: readonly Symmetry[];
   /** Threads that may be left waiting at the end: daemons. */
   readonly mayWait?: readonly string[];
+  /** How the log of a schedule begins, where steps say their `facts`. */
+  readonly log?: {
+    /** The kernel whose operations these are: `v3.6`. */
+    readonly kernel: string;
+    /** What one task did before the threads began. */
+    readonly before: readonly EventFact[];
+  };
 }
 
 /** The scenario as it is; for its type. */

@@ -5,6 +5,7 @@
  */
 
 import type { AnyEventObject } from 'xstate';
+import type { EventFact } from '../events/event.js';
 
 /** Stands in an event for the name of the thread that sends it. */
 export const SELF = '@self';
@@ -16,6 +17,8 @@ export type Step =
       readonly entity: string;
       readonly event: AnyEventObject;
       readonly label?: string;
+      /** What a trace of a kernel would show of it, in its order; for the log of a schedule. */
+      readonly facts?: readonly EventFact[];
     }
   /** One of several outcomes, all of which are explored; the reply is the option. */
   | { readonly type: 'choose'; readonly options: readonly unknown[]; readonly label?: string }
@@ -35,18 +38,21 @@ export type ThreadBody = (self: string) => Thread;
  * Sends `event` to `entity` and waits until it is accepted.
  *
  * @param label what the step is called in a counterexample: `dev->iommu_group = g0`
+ * @param facts what a trace of a kernel would show of it, so that a replay can judge the schedule
  * @returns what the machine emitted: its last event, undefined for none
  */
 export function* send<Reply extends AnyEventObject | undefined = AnyEventObject | undefined>(
   entity: string,
   event: AnyEventObject,
   label?: string,
+  facts?: readonly EventFact[],
 ): Thread<Reply> {
   return (yield {
     type: 'send',
     entity,
     event,
     ...(label === undefined ? {} : { label }),
+    ...(facts === undefined ? {} : { facts }),
   }) as Reply;
 }
 

@@ -65,7 +65,10 @@ export {
 export { explore } from './explore/explore.js';
 export type { Exploration, ExploreOptions } from './explore/explore.js';
 export type { Counterexample, Waiting } from './explore/counterexample.js';
+export type { OtherOrder } from './explore/other-order.js';
 export type { ScheduledStep } from './explore/schedule.js';
+export { scheduleItf } from './report/schedule-itf.js';
+export type { ItfState, ItfTrace, ItfValue } from './report/schedule-itf.js';
 export type { Bounds, Reductions, SearchStats } from './explore/exhaustive.js';
 export { ScenarioError } from './explore/scenario-error.js';
 export { scenario } from '../machines/scenario.js';

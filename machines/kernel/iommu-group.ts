@@ -3,8 +3,10 @@
  * reviewers discussed. Source: A1.3, A1.4.
  */
 
+import { busActionValue, GROUP_ACTIONS } from '../../events/actions.js';
+import type { EventFact } from '../../events/event.js';
 import type { DeviceListReply } from '../device-list.js';
-import { lock, send, unlock } from '../step.js';
+import { lock, SELF, send, unlock } from '../step.js';
 import type { Thread } from '../step.js';
 import type { VariableReply } from '../variable.js';
 
@@ -18,6 +20,8 @@ export type GroupVariant =
 /** The names of what a group is made of. */
 export interface GroupEntities {
   readonly group: string;
+  /** The bus of its devices: `pci`. */
+  readonly bus: string;
   /** group->mutex */
   readonly mutex: string;
   /** group->devices */
@@ -42,6 +46,7 @@ export function* iommu_group_add_device(
     g.pointer(dev),
     { type: 'write', value: g.group },
     `${dev}->iommu_group = ${g.group}`,
+    [entered(g, 'iommu_group_add_device', dev)],
   );
   if (variant === 'notify first') {
     yield* notify(g, 'ADD_DEVICE', dev);
@@ -72,6 +77,7 @@ export function* iommu_group_remove_device(
     g.pointer(dev),
     { type: 'read' },
     `group = ${dev}->iommu_group`,
+    [entered(g, 'iommu_group_remove_device', dev)],
   );
   if (value === null) return;
   if (variant === 'under group->mutex' || variant === 'under a second mutex') {
@@ -105,16 +111,51 @@ function* clearPointer(g: GroupEntities, dev: string): Thread<void> {
   yield* send(g.pointer(dev), { type: 'write', value: null }, `${dev}->iommu_group = NULL`);
 }
 
-/** blocking_notifier_call_chain(&group->notifier, …) while nobody registers. */
+/**
+ * blocking_notifier_call_chain(&group->notifier, …) while nobody registers. The calls and returns of
+ * the chain and of its callbacks are facts of the steps at which they happen.
+ */
 function* notify(g: GroupEntities, action: 'ADD_DEVICE' | 'DEL_DEVICE', dev: string): Thread<void> {
-  for (const listener of g.listeners) {
+  const about = { dev, bus: g.bus, action: GROUP_ACTIONS.indexOf(action) + 1 };
+  for (const [n, listener] of g.listeners.entries()) {
+    const returned: EventFact[] = [{ type: 'callback_return', fn: listener, ret: NOTIFY_OK }];
+    if (n === g.listeners.length - 1) returned.push({ type: 'chain_return', ret: NOTIFY_OK });
     yield* send(
       listener,
       { type: action, dev },
       `notify ${action} ${dev}  -> listener ${listener}`,
+      [
+        ...(n === 0
+          ? [{ type: 'chain_call', chain: `${g.group}->notifier`, ...about } as const]
+          : []),
+        { type: 'callback_call', fn: listener, ...about },
+        ...(g.walks ? [] : returned),
+      ],
     );
     if (!g.walks) continue;
     yield* lock(g.mutex);
-    yield* unlock(g.mutex);
+    const label = `unlock(${g.mutex})`;
+    yield* send(g.mutex, { type: 'unlock', by: SELF }, label, returned);
   }
+}
+
+/** include/linux/notifier.h */
+const NOTIFY_OK = 1;
+
+function entered(g: GroupEntities, fn: string, dev: string): EventFact {
+  return { type: 'function_call', fn, dev, bus: g.bus };
+}
+
+/**
+ * A device was added to its bus, which told its listeners: device_add of v3.6. Without it a replay
+ * cannot tell that no older membership ends.
+ */
+export function deviceAdded(g: GroupEntities, dev: string): EventFact[] {
+  const action = busActionValue('v3.6', 'ADD_DEVICE')!;
+  return [
+    { type: 'function_call', fn: 'device_add', dev, bus: g.bus },
+    { type: 'chain_call', chain: `${g.bus}->bus_notifier`, dev, bus: g.bus, action },
+    { type: 'chain_return', ret: NOTIFY_OK },
+    { type: 'function_return', fn: 'device_add', ret: 0 },
+  ];
 }

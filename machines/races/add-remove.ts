@@ -6,7 +6,11 @@
 
 import type { AnyStateMachine } from 'xstate';
 import { deviceListMachine } from '../device-list.js';
-import { iommu_group_add_device, iommu_group_remove_device } from '../kernel/iommu-group.js';
+import {
+  deviceAdded,
+  iommu_group_add_device,
+  iommu_group_remove_device,
+} from '../kernel/iommu-group.js';
 import type { GroupEntities, GroupVariant } from '../kernel/iommu-group.js';
 import { membershipListenerMachine } from '../membership-listener.js';
 import { mutexMachine } from '../mutex.js';
@@ -38,6 +42,7 @@ export function addRemove(options: AddRemoveOptions = {}): Scenario {
   const pointerOf = (dev: string) => `${dev}->iommu_group`;
   const g: GroupEntities = {
     group: 'g0',
+    bus: 'pci',
     mutex: 'group->mutex',
     list: 'group->devices',
     second: 'second mutex',
@@ -86,6 +91,7 @@ export function addRemove(options: AddRemoveOptions = {}): Scenario {
             },
           ]
         : [],
+    log: { kernel: 'v3.6', before: devices.flatMap((dev) => deviceAdded(g, dev)) },
     symmetry:
       devices.length < 2
         ? []

@@ -14,6 +14,7 @@ import { scheduleMermaid } from '../report/schedule-mermaid.js';
 import { classNumberText } from '../report/class-number-text.js';
 import { exploreText } from '../report/explore-text.js';
 import { wrap } from '../report/format.js';
+import { refuseStdout, writeItf, writeLogs } from './counterexample-files.js';
 import { EXIT } from './exit-code.js';
 import type { ExitCode } from './exit-code.js';
 import { lineOf } from './generator-location.js';
@@ -46,6 +47,8 @@ export interface ExploreFlags {
   readonly resume?: string;
   readonly schedule?: string;
   readonly mermaid?: boolean;
+  readonly itf?: string;
+  readonly log?: string;
 }
 
 const QUIET_MS = 1000;
@@ -62,6 +65,11 @@ export async function runExplore(
   }
   if (named === undefined) {
     throw new UsageError('no scenario; hotrace explore --list shows those that hotrace knows');
+  }
+  refuseStdout('--itf', flags.itf);
+  refuseStdout('--log', flags.log);
+  if (flags.schedule !== undefined && (flags.itf ?? flags.log) !== undefined) {
+    throw new UsageError('--schedule searches nothing: leave out --itf and --log');
   }
   const scenario = await loadScenario(named, libraryEntry());
   if (flags.schedule !== undefined) {
@@ -108,6 +116,9 @@ export async function runExplore(
         ? result.counterexamples.map(scheduleMermaid).join('\n')
         : exploreText(result, flags.stats === true),
   );
+  const { counterexamples } = result;
+  if (flags.itf !== undefined) writeItf(flags.itf, scenario, counterexamples);
+  if (flags.log !== undefined) await writeLogs(flags.log, scenario, counterexamples);
   return result.verdict === 'clean'
     ? EXIT.clean
     : result.verdict === 'violated'

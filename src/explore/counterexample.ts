@@ -5,12 +5,15 @@
  */
 
 import { confirm } from './confirm.js';
+import { continuation } from './continuation.js';
 import { Independence } from './independence.js';
+import { otherOrder } from './other-order.js';
+import type { OtherOrder } from './other-order.js';
 import type { Program } from './program.js';
 import { carryOut, nameOf } from './schedule.js';
 import type { Move, Schedule, ScheduledStep } from './schedule.js';
 import { Kind } from './thread-trie.js';
-import { brokenAtEnd, brokenRules, DEADLOCK, EXCEPTION } from './verdict-rules.js';
+import { brokenRules, DEADLOCK, EXCEPTION } from './verdict-rules.js';
 
 /** Who waits, for what, and who has it. */
 export interface Waiting {
@@ -38,6 +41,8 @@ export interface Counterexample {
   readonly leftOut: number;
   /** Two steps whose order matters, the later one the last such; indexes into `steps`. */
   readonly race: readonly [first: number, second: number] | undefined;
+  /** What happens when the later step of the race is made before the earlier one. */
+  readonly otherOrder: OtherOrder | undefined;
   /**
    * Index of the first step after which every continuation breaks a rule; undefined: not known, or
    * steps were left out.
@@ -64,6 +69,8 @@ export function counterexample(
   const shown = kept === undefined ? whole : carryOut(program, kept);
   const shownMoves = kept ?? moves;
   const { diverged, broken, threw } = confirm(program.scenario, shown.steps);
+  const before = dependencies(program, shownMoves);
+  const race = racingPair(shown.steps, before);
   const machine = brokenEntity(program, shown.row, rule) !== undefined;
   return {
     rule,
@@ -72,7 +79,8 @@ export function counterexample(
     preemptions: whole.preemptions,
     cheapest,
     leftOut: whole.steps.length - shown.steps.length,
-    race: racingPair(program, shownMoves),
+    race,
+    otherOrder: race === undefined ? undefined : otherOrder(program, shownMoves, race, before),
     critical: kept === undefined ? criticalStep(program, moves) : undefined,
     waiting: rule === DEADLOCK ? waiting(program, shown) : [],
     confirmed:
@@ -174,8 +182,7 @@ function slice(
   const final = carryOut(program, moves).row;
   if (!brokenRules(program, final, false).includes(rule)) return undefined;
   const before = dependencies(program, moves);
-  const past = new Set([moves.length - 1]);
-  for (const i of past) for (const j of before[i]) past.add(j);
+  const past = pastOf(moves.length - 1, before);
   if (past.size === moves.length) return undefined;
   const kept = moves.filter((_, i) => past.has(i));
   const { row, reached } = carryOut(program, kept);
@@ -184,75 +191,50 @@ function slice(
     : undefined;
 }
 
-/** The last two steps of different threads that do not commute, but for locks taken and released. */
+/**
+ * The last two steps of different threads that do not commute, but for locks taken and released. Two
+ * that a third one between them orders, which saw the first and led to the second, are no race.
+ */
 function racingPair(
-  program: Program,
-  moves: readonly Move[],
+  steps: readonly ScheduledStep[],
+  before: readonly (readonly number[])[],
 ): readonly [number, number] | undefined {
-  const before = dependencies(program, moves);
-  const { steps } = carryOut(program, moves);
   const isLock = (i: number) =>
     /^(lock|unlock|.*_read|.*_write)$/.test(String(steps[i].event?.type));
-  for (let second = moves.length - 1; second > 0; second--) {
-    if (isLock(second)) continue;
-    const first = before[second].findLast((j) => steps[j].thread !== steps[second].thread);
-    if (first !== undefined && !isLock(first)) return [first, second];
+  for (let second = steps.length - 1; second > 0; second--) {
+    const { thread, entity } = steps[second];
+    // What one thread starts or waits for of another is no race.
+    if (entity === undefined || isLock(second)) continue;
+    const first = before[second].findLast(
+      (j) => steps[j].thread !== thread && steps[j].entity === entity,
+    );
+    if (first === undefined || isLock(first)) continue;
+    const past = pastOf(second, before);
+    const saw = (k: number) =>
+      k > first && !isLock(k) && steps[k].entity === entity && before[k].includes(first);
+    if (![...past].some((k) => k !== second && saw(k))) return [first, second];
   }
   return undefined;
+}
+
+/** A step and all that it depends on. */
+function pastOf(step: number, before: readonly (readonly number[])[]): ReadonlySet<number> {
+  const past = new Set([step]);
+  for (const i of past) for (const j of before[i]) past.add(j);
+  return past;
 }
 
 /** The first step after which every continuation breaks a rule. */
 function criticalStep(program: Program, moves: readonly Move[]): number | undefined {
   const budget = { left: MAX_CONTINUATIONS };
-  const known = new Map<string, false>();
+  const hopeless = new Set<string>();
   for (let n = 0; n < moves.length; n++) {
     const { row } = carryOut(program, moves.slice(0, n + 1));
-    const escapes = escapesFrom(program, row, known, budget);
-    if (escapes === undefined) return undefined;
-    if (!escapes) return n;
+    const further = continuation(program, row, budget, hopeless);
+    if (further === undefined) return undefined;
+    if (!further.escapes) return n;
   }
   return undefined;
-}
-
-/** Whether some continuation breaks no rule; undefined where there are too many. */
-function escapesFrom(
-  program: Program,
-  start: Int32Array,
-  known: Map<string, false>,
-  budget: { left: number },
-): boolean | undefined {
-  // Depth first; a state on the way counts as no escape until one is found.
-  const stack = [start];
-  const met: string[] = [];
-  while (stack.length > 0) {
-    const row = stack.pop()!;
-    const key = row.join(' ');
-    const was = known.get(key);
-    if (was === false) continue;
-    if (budget.left-- <= 0) {
-      for (const each of met) known.delete(each);
-      return undefined;
-    }
-    known.set(key, false);
-    met.push(key);
-    if (brokenRules(program, row, false).length > 0) continue;
-    let final = true;
-    for (let t = 0; t < row.length - program.entities; t++) {
-      if (!program.enabled(row, t)) continue;
-      final = false;
-      for (let outcome = program.outcomes(row, t) - 1; outcome >= 0; outcome--) {
-        const next = row.slice();
-        program.step(next, t, outcome);
-        stack.push(next);
-      }
-    }
-    if (final && brokenAtEnd(program, row).length === 0) {
-      // Of those on the way nothing is known.
-      for (const each of met) known.delete(each);
-      return true;
-    }
-  }
-  return false;
 }
 
 function waiting(program: Program, { row, steps }: Schedule): Waiting[] {

@@ -2,6 +2,7 @@
  * One interleaving: which thread makes its step when, told by the steps' names.
  */
 
+import type { EventFact } from '../../events/event.js';
 import type { Step } from '../../machines/step.js';
 import type { Program } from './program.js';
 
@@ -17,6 +18,8 @@ export interface ScheduledStep {
   readonly reply: unknown;
   /** It comes from another thread than the step before, which could have gone on. */
   readonly preempts: boolean;
+  /** What a trace of a kernel would show of it, where the scenario says so. */
+  readonly facts?: readonly EventFact[];
 }
 
 /** A move: a thread, and the outcome of its choice. */
@@ -54,6 +57,7 @@ export function carryOut(
     const reply = values.value(program.reply(row, node, outcome));
     program.step(row, thread, outcome);
     const entity = trie.entity[node];
+    const step: Step = trie.step[node]!;
     steps.push({
       thread: trie.threads[thread].name,
       number: trie.depth[node] + 1,
@@ -62,6 +66,7 @@ export function carryOut(
       event: entity < 0 ? undefined : program.tables[entity].interned.eventOf(trie.event[node]),
       reply,
       preempts,
+      ...(step.type === 'send' && step.facts !== undefined ? { facts: step.facts } : {}),
     });
     last = thread;
   }

@@ -250,6 +250,7 @@ export class Fold {
         return;
       }
       case TypeCode.trace_event:
+      case TypeCode.model_step:
         return;
       default:
         this.rare(code);

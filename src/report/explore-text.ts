@@ -3,6 +3,8 @@
 import type { Counterexample } from '../explore/counterexample.js';
 import { coverageText } from '../explore/drawn-classes.js';
 import type { Exploration } from '../explore/explore.js';
+import type { OtherOrder } from '../explore/other-order.js';
+import { DEADLOCK, EXCEPTION } from '../explore/verdict-rules.js';
 import { ruleById } from '../../machines/rules.js';
 import { printable, wrap } from './format.js';
 import { interleavingTable } from './interleaving-table.js';
@@ -38,7 +40,7 @@ function conclusion(exploration: Exploration): string {
       return `incomplete: no rule was broken in ${searched}${bound}${guarantee}.`;
     case 'violated': {
       const rules = [...counterexamples.map(({ rule }) => rule), ...withoutSchedule];
-      return `violated: ${rules.join(', ')} (${searched}${bound}).`;
+      return `violated: ${rules.map(printable).join(', ')} (${searched}${bound}).`;
     }
   }
 }
@@ -60,7 +62,8 @@ export function counterexampleText(found: Counterexample): string[] {
   out.push(...wrap(printable(costs(found)), 72));
   if (found.race !== undefined) {
     const [first, second] = found.race.map((i) => found.steps[i]);
-    out.push(...wrap(told(`racing: ${first.what} and ${second.what}`), 72));
+    const other = found.otherOrder === undefined ? '' : `; ${exchanged(found, found.otherOrder)}`;
+    out.push(...wrap(told(`racing: ${first.what} and ${second.what}${other}`), 72));
   }
   if (found.critical !== undefined) {
     const { what, thread } = found.steps[found.critical];
@@ -72,6 +75,35 @@ export function counterexampleText(found: Counterexample): string[] {
   return out;
 }
 
+/** What happens in the other order of a race. */
+function exchanged({ rule }: Counterexample, other: OtherOrder): string {
+  const { outcome, broken, race, why } = other;
+  const lone = race !== undefined && race[1] === undefined && outcome === 'holds';
+  const order = `in the other order ${lone ? 'the former is not made and ' : ''}`;
+  switch (outcome) {
+    case 'holds':
+      return `${order}${held(rule)}`;
+    case 'broken': {
+      const also = (id: string) => `${happened(id)}${id === rule ? ' too' : ''}`;
+      return `${order}${broken.map(also).join(', ')}`;
+    }
+    case 'impossible':
+      return `the other order is not possible: ${why}`;
+    case 'unknown':
+      return 'what the other order leads to was not found out';
+  }
+}
+
+function held(rule: string): string {
+  if (rule === DEADLOCK) return 'there is no deadlock';
+  return rule === EXCEPTION ? 'no thread throws' : `${rule} holds`;
+}
+
+function happened(rule: string): string {
+  if (rule === DEADLOCK) return 'there is a deadlock';
+  return rule === EXCEPTION ? 'a thread throws' : `${rule} is broken`;
+}
+
 function costs({ preemptions, steps, cheapest, leftOut }: Counterexample): string {
   const n = `${preemptions} ${preemptions === 1 ? 'preemption' : 'preemptions'}`;
   const fewer = !cheapest || preemptions === 0 ? '' : `; ${preemptions - 1} is impossible`;
@@ -81,7 +113,7 @@ function costs({ preemptions, steps, cheapest, leftOut }: Counterexample): strin
 
 function ruleName(id: string): string {
   const rule = ruleById(id);
-  return rule === undefined ? id : `${id} ${rule.name}`;
+  return rule === undefined ? printable(id) : `${id} ${rule.name}`;
 }
 
 function statsText({ stats, sampled }: Exploration): string[] {

@@ -4,7 +4,7 @@
  */
 
 import type { ScheduledStep } from '../explore/schedule.js';
-import { printable, wrap } from './format.js';
+import { printable } from './format.js';
 
 /** Lines of an e-mail. */
 const WIDTH = 72;
@@ -70,20 +70,43 @@ function inColumns(
   for (const { thread, what } of steps) {
     // Nothing stands to the right of a step: it may use the whole line.
     const start = starts[threads.indexOf(thread)];
-    for (const line of folded(printable(what), WIDTH - start)) out.push(' '.repeat(start) + line);
+    for (const line of folded(printable(what), WIDTH - start))
+      out.push((' '.repeat(start) + line).trimEnd());
   }
   return out;
 }
 
-/** In lines of a width, the further ones indented; what has no space is cut where it must be. */
+/**
+ * In lines of a width, the further ones indented. Broken at blanks; where that would leave a line
+ * less than half full, between the parts of a name; what has none is cut.
+ */
 function folded(text: string, width: number): string[] {
-  if (text.length <= width) return [text];
-  const [first, ...rest] = wrap(text, width - 2).flatMap((line) => {
-    const pieces: string[] = [];
-    for (let at = 0; at < line.length; at += width - 2) pieces.push(line.slice(at, at + width - 2));
-    return pieces;
-  });
-  return [first, ...rest.map((line) => `  ${line}`)];
+  const lines: string[] = [];
+  let rest = text;
+  let indent = '';
+  while (rest.length > width - indent.length) {
+    const end = breakAt(rest, width - indent.length);
+    lines.push(`${indent}${rest.slice(0, end).trimEnd()}`);
+    rest = rest.slice(end).trimStart();
+    indent = '  ';
+  }
+  if (rest !== '' || lines.length === 0) lines.push(`${indent}${rest}`);
+  return lines;
+}
+
+/** Characters behind which a name may be broken: `iommu_group_|add_device(|g0)`. */
+const JOINTS = /[_(,./:>-](?=[\w(])/g;
+
+/** Where the first line of at most `width` characters ends. */
+function breakAt(text: string, width: number): number {
+  const blank = text.lastIndexOf(' ', width);
+  if (blank >= width / 2) return blank;
+  const joints = [...text.slice(0, width + 1).matchAll(JOINTS)];
+  const joint = joints.map(({ index }) => index + 1).findLast((end) => end <= width);
+  if (joint !== undefined && joint >= width / 2) return joint;
+  // A character of two halves stays whole.
+  const half = /[\ud800-\udbff]/.test(text[width - 1]) && width > 1;
+  return blank > 0 && joint === undefined ? blank : half ? width - 1 : width;
 }
 
 function listed(

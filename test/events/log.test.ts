@@ -143,6 +143,10 @@ const PAYLOADS: { readonly [T in EventType]: readonly [must: Fields, may: Fields
     { drv: pointer, group: fc.option(group), path: text },
   ],
   sysfs_snapshot: [{}, { uname: text }],
+  model_step: [
+    { thread: text, number: fc.nat(), what: text },
+    { entity: text, event: text, reply: text },
+  ],
   lost: [{}, { count: number, since: number, text }],
   unparsed: [{ text, reason: text }, {}],
 };

@@ -30,6 +30,7 @@ const REQUIRED: { readonly [T in EventType]: Readonly<Record<string, unknown>> }
   sysfs_group: { group: 12, devices: ['0000:04:00.0'] },
   sysfs_device: { dev: '0000:04:00.0', bus: 'pci' },
   sysfs_snapshot: {},
+  model_step: { thread: 'T0', number: 1, what: 'lock(m)' },
   lost: {},
   unparsed: { text: '?', reason: 'not JSON' },
 };
