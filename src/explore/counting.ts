@@ -3,19 +3,11 @@
  * sleep-set graph, counted once per state and sleep set. Source: exploration.md section 4.
  */
 
-import type { EventObject } from 'xstate';
 import { Independence } from './independence.js';
 import { checkThreads } from './program.js';
 import type { Program } from './program.js';
+import type { Sent } from './sent.js';
 import { StateTable } from './state-table.js';
-
-/** What a thread is about to send. */
-export interface Sent {
-  readonly entity: string;
-  readonly event: EventObject;
-  /** It changes the machine in this state. */
-  readonly changes: boolean;
-}
 
 export interface CountOptions {
   /**

@@ -3,22 +3,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { countClasses } from '../../../src/explore/counting.js';
-import type { Sent } from '../../../src/explore/counting.js';
 import { Program } from '../../../src/explore/program.js';
+import { footprint, sameValue } from './footprint.js';
 import { PROGRAMS } from './published-programs.js';
-
-/** The literature's: the same cell, and at least one writes. A failed compare-and-swap reads. */
-function footprint(a: Sent, b: Sent): boolean {
-  const writes = ({ event: { type }, changes }: Sent) =>
-    !/^(read|await)$/.test(type) && (type !== 'compare_and_swap' || changes);
-  return !writes(a) && !writes(b);
-}
-
-/** Concuerror's, in some of its suites: two writes of one value may be exchanged as well. */
-function sameValue(a: Sent, b: Sent): boolean {
-  const value = ({ event }: Sent) => (event.type === 'write' ? JSON.stringify(event) : undefined);
-  return footprint(a, b) || (value(a) !== undefined && value(a) === value(b));
-}
 
 interface Row {
   readonly family: string;
