@@ -7,7 +7,7 @@
 
 import { checkThreads } from './program.js';
 import type { Program } from './program.js';
-import { ScenarioError } from './scenario-error.js';
+import { endlessLoop } from './scenario-error.js';
 import { SentEvents } from './sent.js';
 import type { IndependentEvents } from './sent.js';
 import { Kind } from './thread-trie.js';
@@ -336,11 +336,7 @@ class Histogram {
     const { prefixes, levels } = this;
     const row = prefixes.row(prefix);
     if (levels.some((level) => prefixes.row(level.prefix).every((value, i) => value === row[i]))) {
-      throw new ScenarioError(
-        'a loop comes back to a state that was there: its interleavings are endless',
-        this.program.scenario.name,
-        'bound the loop, or leave its loopHead() out',
-      );
+      throw endlessLoop(this.program.scenario.name);
     }
   }
 }

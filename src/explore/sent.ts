@@ -39,10 +39,7 @@ export class SentEvents {
     const entity = trie.entity[node];
     if (entity < 0) return -1;
     const event = trie.event[node];
-    const table = tables[entity];
-    const changes = table.step(row[entity], event) !== row[entity];
-    const key = event * 2 + (changes ? 1 : 0);
-    return this.ids[entity][key] ?? this.add(entity, event, changes, key);
+    return this.id(entity, event, tables[entity].step(row[entity], event) !== row[entity]);
   }
 
   independent(a: number, b: number): boolean {
@@ -57,7 +54,20 @@ export class SentEvents {
     return row[b] === YES;
   }
 
-  private add(entity: number, event: number, changes: boolean, key: number): number {
+  /** Whether two events of one entity are, whether they change it or not. */
+  alwaysIndependent(entity: number, a: number, b: number): boolean {
+    const either = [false, true];
+    return either.every((first) =>
+      either.every((second) =>
+        this.independent(this.id(entity, a, first), this.id(entity, b, second)),
+      ),
+    );
+  }
+
+  private id(entity: number, event: number, changes: boolean): number {
+    const key = event * 2 + (changes ? 1 : 0);
+    const known = this.ids[entity][key];
+    if (known !== undefined) return known;
     const { entityNames, tables } = this.program;
     const id = this.sent.length;
     this.sent.push({

@@ -10,6 +10,7 @@ import { countClasses } from '../../../src/explore/counting.js';
 import { loopHead, send } from '../../../machines/step.js';
 import { variableMachine } from '../../../machines/variable.js';
 import type { VariableReply } from '../../../machines/variable.js';
+import type { Sent } from '../../../src/explore/sent.js';
 import { footprint } from './footprint.js';
 import { PROGRAMS } from './published-programs.js';
 import { randomScenario } from './random-scenario.js';
@@ -145,25 +146,30 @@ test('agrees with all interleavings, grouped', { timeout: 120_000 }, () => {
       if (lists[0].length > 1) preempted++;
       if (lists[0].at(-1) !== lists[1].at(-1)) partly++;
     }),
-    { numRuns: 600 },
+    { numRuns: 300 },
   );
-  expect(compared).toBeGreaterThan(200);
-  expect(preempted).toBeGreaterThan(20);
-  expect(partly).toBeGreaterThan(20);
+  expect(compared).toBeGreaterThan(100);
+  expect(preempted).toBeGreaterThan(10);
+  expect(partly).toBeGreaterThan(10);
 });
 
-test('as many classes in all as are counted', { timeout: 60_000 }, () => {
+test('as many classes in all as are counted over states', { timeout: 120_000 }, () => {
+  const independent = (a: Sent, b: Sent) => !a.changes && !b.changes;
+  let compared = 0;
   fc.assert(
     fc.property(fc.integer(), (seed) => {
       const make = () => new Program(randomScenario(seed));
       const list = preemptionHistogram(make(), { limit: 20_000 });
       if (list === undefined) return;
-      const independent = (a: { changes: boolean }, b: { changes: boolean }) =>
-        !a.changes && !b.changes;
-      expect(list.at(-1)).toBe(countClasses(make(), { independent }));
+      compared++;
+      const all = list.at(-1)!;
+      expect(countClasses(make(), { independent })).toBe(all);
+      expect(countClasses(make())).toBeLessThanOrEqual(all);
     }),
-    { numRuns: 300 },
+    // At this one a sum is -1 until enough is learned.
+    { numRuns: 500, examples: [[2428]] },
   );
+  expect(compared).toBeGreaterThan(200);
 });
 
 test('a relation that exchanges what must come first with what waits for it is refused', () => {
