@@ -1,156 +1,177 @@
 /**
- * The exact number of classes of interleavings (Mazurkiewicz traces): the complete paths of the
- * sleep-set graph, counted once per state and sleep set. Source: exploration.md section 4.
+ * The exact number of classes of interleavings (Mazurkiewicz traces). Source: exploration.md
+ * section 4.
  */
 
-import type { EventObject } from 'xstate';
 import { Independence } from './independence.js';
 import { checkThreads } from './program.js';
 import type { Program } from './program.js';
+import { endlessLoop } from './scenario-error.js';
+import type { IndependentEvents } from './sent.js';
 import { StateTable } from './state-table.js';
-
-/** What a thread is about to send. */
-export interface Sent {
-  readonly entity: string;
-  readonly event: EventObject;
-  /** It changes the machine in this state. */
-  readonly changes: boolean;
-}
+import { countTraces } from './trace-count.js';
 
 export interface CountOptions {
   /**
-   * Whether two events may be exchanged. Where left out, the machines tell: both orders give the same
-   * snapshot and the same replies. The literature counts by footprint.
+   * Whether two events of one entity may be exchanged wherever one follows the other: the literature
+   * counts by footprint. Where left out, the machines tell for each state: both orders give the same
+   * snapshot and the same replies.
    */
-  readonly independent?: (a: Sent, b: Sent) => boolean;
-  /** Pairs of a state and a sleep set; more end the count. */
+  readonly independent?: IndependentEvents;
+  /** States, or pairs of a state and a sleep set where the machines tell; more end the count. */
   readonly limit?: number;
 }
 
-class Restart extends Error {}
-
 /**
- * Counts classes, threads that are left waiting included.
+ * Counts classes, threads that are left waiting included. By a relation of events, over states. Where
+ * the machines tell, whether two steps may be exchanged can depend on a third, and classes are the
+ * complete paths of the sleep-set graph, over pairs of a state and a sleep set.
  *
- * @returns the number, or undefined where `limit` was reached
+ * @returns the number, exact below 2^53, or undefined where `limit` was reached
+ * @throws ScenarioError where the scenario itself is at fault, and where interleavings are endless
  */
 export function countClasses(program: Program, options: CountOptions = {}): number | undefined {
+  const { independent, limit = Infinity } = options;
   for (let t = 0; t < program.declaredThreads; t++) program.trie.root(t);
+  if (independent !== undefined) return countTraces(program, independent, limit);
   for (;;) {
     checkThreads(program.trie.threads.length);
     try {
-      return new Count(program, options).run();
+      return new SleepSetCount(program, limit).run();
     } catch (error) {
       if (!(error instanceof Restart)) throw error;
     }
   }
 }
 
-class Count {
+class Restart extends Error {}
+
+/** In `counts`: on the way to it. */
+const OPEN = -1;
+
+class SleepSetCount {
   private readonly threads: number;
+  private readonly entities: number;
+  /** States, with the threads that sleep in the last column. */
   private readonly table: StateTable;
-  private readonly counts: number[] = [];
+  private readonly row: Int32Array;
+  /** By pair. */
+  private counts = new Float64Array(1024);
+
+  // The frames of the depth-first search, as columns.
+  private depth = 0;
+  private state = new Int32Array(256);
+  private todo = new Int32Array(256);
+  private asleep = new Int32Array(256);
+  private thread = new Int32Array(256);
+  private outcome = new Int32Array(256);
+  private sum = new Float64Array(256);
   private readonly independence: readonly Independence[];
 
   constructor(
     private readonly program: Program,
-    private readonly options: CountOptions,
+    private readonly limit: number,
   ) {
     this.threads = program.trie.threads.length;
-    this.table = new StateTable(program.entities + this.threads + 1);
+    this.entities = program.entities;
+    const width = this.entities + this.threads;
+    this.table = new StateTable(width + 1);
+    this.row = new Int32Array(width + 1);
+    this.row.set(program.start(this.threads));
     this.independence = program.tables.map((table) => new Independence(table));
   }
 
   run(): number | undefined {
-    const { program, threads, table, counts } = this;
-    const width = program.entities + threads;
-    const limit = this.options.limit ?? Infinity;
-    const start = new Int32Array(width + 1);
-    start.set(program.start(threads));
-    const stack: Frame[] = [this.open(start)];
-    while (stack.length > 0) {
-      if (table.count > limit) return undefined;
-      const frame = stack[stack.length - 1];
-      if (frame.todo === 0) {
-        counts[frame.state] = frame.count;
-        stack.pop();
-        if (stack.length > 0) stack[stack.length - 1].count += frame.count;
-        continue;
+    const { program, threads, table, row, entities } = this;
+    this.arrive();
+    while (this.depth > 0) {
+      const top = this.depth - 1;
+      let t = this.thread[top];
+      const state = this.state[top];
+      if (t >= 0) {
+        table.load(state, row);
+        if (++this.outcome[top] === program.outcomes(row, t)) {
+          this.asleep[top] |= 1 << t;
+          t = -1;
+        }
       }
-      const { row } = frame;
-      const t = 31 - Math.clz32(frame.todo & -frame.todo);
-      if (frame.outcome === 0) frame.still = this.stillAsleep(row, frame.asleep, t);
-      const outcome = frame.outcome++;
-      if (frame.outcome >= program.outcomes(row, t)) {
-        frame.outcome = 0;
-        frame.todo &= frame.todo - 1;
-        frame.asleep |= 1 << t;
+      if (t < 0) {
+        const todo = this.todo[top];
+        if (todo === 0) {
+          const sum = this.sum[top];
+          this.counts[state] = sum;
+          this.depth--;
+          if (top > 0) this.sum[top - 1] += sum;
+          continue;
+        }
+        t = 31 - Math.clz32(todo & -todo);
+        this.todo[top] = todo & (todo - 1);
+        this.thread[top] = t;
+        this.outcome[top] = 0;
+        table.load(state, row);
       }
-      const next = row.slice();
-      program.step(next, t, outcome);
+      const still = this.stillAsleep(this.asleep[top], t);
+      program.step(row, t, this.outcome[top]);
       if (program.trie.threads.length !== threads) throw new Restart();
-      next[width] = frame.still;
-      const state = table.add(next);
-      if (table.added) stack.push(this.frame(state, next));
-      else frame.count += counts[state];
+      row[entities + threads] = still;
+      this.arrive();
+      if (table.count > this.limit) return undefined;
     }
-    return counts[0];
+    return this.counts[0];
   }
 
-  private open(row: Int32Array): Frame {
-    return this.frame(this.table.add(row), row);
-  }
-
-  private frame(state: number, row: Int32Array): Frame {
-    const { program, threads } = this;
+  /** Comes to `row`. */
+  private arrive(): void {
+    const { program, threads, table, row, entities } = this;
+    const state = table.add(row);
+    if (!table.added) {
+      const count = this.counts[state];
+      if (count === OPEN) throw endlessLoop(program.scenario.name);
+      this.sum[this.depth - 1] += count;
+      return;
+    }
     let enabled = 0;
     for (let t = 0; t < threads; t++) if (program.enabled(row, t)) enabled |= 1 << t;
-    const asleep = row[program.entities + threads];
-    const count = enabled === 0 ? 1 : 0;
-    return { state, row, todo: enabled & ~asleep, asleep, outcome: 0, still: 0, count };
+    const asleep = row[entities + threads];
+    if (state >= this.counts.length) this.counts = doubled(this.counts);
+    this.counts[state] = OPEN;
+    const at = this.depth++;
+    if (at === this.state.length) this.grow();
+    this.state[at] = state;
+    this.todo[at] = enabled & ~asleep;
+    this.asleep[at] = asleep;
+    this.thread[at] = -1;
+    this.sum[at] = enabled === 0 ? 1 : 0;
   }
 
-  private stillAsleep(row: Int32Array, asleep: number, t: number): number {
+  /** Those of `asleep` whose step may be exchanged with that of `t`. */
+  private stillAsleep(asleep: number, t: number): number {
+    const { row, entities, independence } = this;
+    const { entity, event } = this.program.trie;
+    const b = row[entities + t];
+    const at = entity[b];
     let still = 0;
     for (let rest = asleep; rest !== 0; rest &= rest - 1) {
       const z = 31 - Math.clz32(rest & -rest);
-      if (this.independent(row, z, t)) still |= 1 << z;
+      const a = row[entities + z];
+      const apart = at < 0 || entity[a] !== at;
+      if (apart || independence[at].commute(row[at], event[a], event[b])) still |= 1 << z;
     }
     return still;
   }
 
-  private independent(row: Int32Array, z: number, t: number): boolean {
-    const { trie, entities } = this.program;
-    const a = row[entities + z];
-    const b = row[entities + t];
-    const entity = trie.entity[a];
-    if (entity < 0 || entity !== trie.entity[b]) return true;
-    const { independent } = this.options;
-    if (independent === undefined) {
-      return this.independence[entity].commute(row[entity], trie.event[a], trie.event[b]);
-    }
-    return independent(this.sent(row, a), this.sent(row, b));
-  }
-
-  private sent(row: Int32Array, node: number): Sent {
-    const { trie, tables, entityNames } = this.program;
-    const entity = trie.entity[node];
-    const table = tables[entity];
-    return {
-      entity: entityNames[entity],
-      event: table.interned.eventOf(trie.event[node]),
-      changes: table.step(row[entity], trie.event[node]) !== row[entity],
-    };
+  private grow(): void {
+    this.state = doubled(this.state);
+    this.todo = doubled(this.todo);
+    this.asleep = doubled(this.asleep);
+    this.thread = doubled(this.thread);
+    this.outcome = doubled(this.outcome);
+    this.sum = doubled(this.sum);
   }
 }
 
-interface Frame {
-  readonly state: number;
-  readonly row: Int32Array;
-  todo: number;
-  asleep: number;
-  outcome: number;
-  /** Those asleep that the present thread lets sleep. */
-  still: number;
-  count: number;
+function doubled<T extends Int32Array | Float64Array>(array: T): T {
+  const larger = new (array.constructor as new (length: number) => T)(array.length * 2);
+  larger.set(array);
+  return larger;
 }

@@ -13,3 +13,12 @@ export class ScenarioError extends Error {
     super(`${where}: ${what}${advice === '' ? '' : `; ${advice}`}`, options);
   }
 }
+
+/** Of a scenario whose interleavings cannot be counted. */
+export function endlessLoop(scenario: string): ScenarioError {
+  return new ScenarioError(
+    'a loop comes back to a state that was there: its interleavings are endless',
+    scenario,
+    'bound the loop, or leave its loopHead() out',
+  );
+}

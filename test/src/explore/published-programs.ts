@@ -179,6 +179,65 @@ const fib = (num: number, checker: boolean) =>
     { x: 1, y: 1 },
   );
 
+/** `__VERIFIER_assume`: a thread for which it does not hold is left waiting. */
+function* assume(holds: boolean): Thread<void> {
+  if (!holds) yield* send('never', { type: 'await', value: 1 });
+}
+
+const szymanski = (own: string, other: string, x: number): ThreadBody =>
+  function* () {
+    yield* w(own, 1);
+    yield* assume((yield* r(other)) < 3);
+    yield* w(own, 3);
+    if ((yield* r(other)) === 1) {
+      yield* w(own, 2);
+      yield* assume((yield* r(other)) === 4);
+    }
+    yield* w(own, 4);
+    yield* assume((yield* r(other)) < 2);
+    yield* w('x', x);
+    yield* r('x');
+    yield* r('x');
+    yield* assume((yield* r(other)) < 2 || (yield* r(other)) > 3);
+    yield* w(own, 0);
+  };
+
+const peterson = (own: string, other: string, turn: number, x: number): ThreadBody =>
+  function* () {
+    yield* w(own, 1);
+    yield* w('turn', turn);
+    yield* assume((yield* r(other)) !== 1 || (yield* r('turn')) !== turn);
+    yield* w('x', x);
+    yield* r('x');
+    yield* w(own, 0);
+  };
+
+/** lamport_n.c: the fast mutex of Lamport 1987. */
+const lamport = (n: number, me: number): ThreadBody =>
+  function* () {
+    for (;;) {
+      yield* w(`b${me}`, 1);
+      yield* w('x', me);
+      if ((yield* r('y')) !== 0) {
+        yield* w(`b${me}`, 0);
+        yield* assume((yield* r('y')) === 0);
+        continue;
+      }
+      yield* w('y', me);
+      if ((yield* r('x')) !== me) {
+        yield* w(`b${me}`, 0);
+        for (let j = 1; j <= n; j++) yield* assume((yield* r(`b${j}`)) === 0);
+        if ((yield* r('y')) !== me) {
+          yield* assume((yield* r('y')) === 0);
+          continue;
+        }
+      }
+      break;
+    }
+    yield* w('y', 0);
+    yield* w(`b${me}`, 0);
+  };
+
 /** By family: its program for the published parameters. */
 export const PROGRAMS: Readonly<Record<string, (...params: number[]) => Scenario>> = {
   readers: (n) => program(['x'], [], [() => w('x', 42), ...range(n).map(() => () => r('x'))]),
@@ -338,6 +397,51 @@ export const PROGRAMS: Readonly<Record<string, (...params: number[]) => Scenario
           }
         },
       ],
+    ),
+  casw: (n) =>
+    program(
+      ['x'],
+      [],
+      range(n).map(
+        (t): ThreadBody =>
+          function* () {
+            yield* cas('x', 0, 1);
+            yield* w('x', t + 3);
+          },
+      ),
+    ),
+  eratosthenes: (n) =>
+    program(
+      range(n).map((i) => `n${i}`),
+      [],
+      range(2).map(
+        (): ThreadBody =>
+          function* () {
+            for (let i = 0; i < n; i++) {
+              if ((yield* r(`n${i}`)) !== 0) continue;
+              yield* w(`n${i}`, 1);
+              for (let j = 2 * i + 2; j < n; j += i + 2) yield* w(`n${j}`, 2);
+            }
+          },
+      ),
+    ),
+  szymanski: () =>
+    program(
+      ['x', 'flag1', 'flag2', 'never'],
+      [],
+      [szymanski('flag1', 'flag2', 0), szymanski('flag2', 'flag1', 1)],
+    ),
+  'peterson-sc': () =>
+    program(
+      ['x', 'flag1', 'flag2', 'turn', 'never'],
+      [],
+      [peterson('flag1', 'flag2', 1, 0), peterson('flag2', 'flag1', 0, 1)],
+    ),
+  lamport: (n) =>
+    program(
+      ['x', 'y', 'never', ...range(n).map((i) => `b${i + 1}`)],
+      [],
+      range(n).map((i) => lamport(n, i + 1)),
     ),
   mpat: (k) =>
     program(
