@@ -104,7 +104,6 @@ function program(done: (code: number) => void): Command {
     .option('--stats', 'numbers of the search; of random schedules, which part of the classes')
     .option('--itf <file>', "each schedule as a trace in Apalache's Informal Trace Format")
     .option('--log <file>', 'each schedule as an event log that hotrace replay reads')
-    .option('--stats', 'numbers of the search')
     .option('--json', 'everything as JSON')
     .action(async (scenario: string | undefined, flags: ExploreFlags) => {
       const { runExplore } = await import('./explore.js');
