@@ -230,9 +230,14 @@ function runAgain(
     let spawned = 0;
     const pass = () => {
       loop = '';
-      while (result.done !== true && result.value.type === 'loop') {
-        loop = head = JSON.stringify(result.value.state);
-        at = given;
+      while (
+        result.done !== true &&
+        (result.value.type === 'loop' || result.value.type === 'note')
+      ) {
+        if (result.value.type === 'loop') {
+          loop = head = JSON.stringify(result.value.state);
+          at = given;
+        }
         result = generator.next();
       }
     };
@@ -255,7 +260,9 @@ function countSpawns(body: ThreadBody, name: string, replies: readonly unknown[]
   let result = generator.next();
   let count = 0;
   const pass = () => {
-    while (result.done !== true && result.value.type === 'loop') result = generator.next();
+    while (result.done !== true && /^(loop|note)$/.test(result.value.type)) {
+      result = generator.next();
+    }
   };
   pass();
   for (const reply of replies) {
