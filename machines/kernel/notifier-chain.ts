@@ -328,7 +328,7 @@ type Said = Distributed<ChainNote>;
 type NoteOf<At extends Said['at']> = Extract<Said, { readonly at: At }>;
 
 function* say(chain: Chain, said: Said): Thread<void> {
-  yield* note({ ...said, chain: noted(chain) } as ChainNote);
+  yield* note({ ...said, chain: noted(chain) });
 }
 
 function noted(chain: Chain): NotedChain {

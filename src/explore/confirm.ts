@@ -6,9 +6,11 @@
 import { createActor } from 'xstate';
 import type { AnyActorRef, AnyEventObject, AnyMachineSnapshot } from 'xstate';
 import { stable } from '../../machines/intern.js';
+import { heardEvent, hears } from '../../machines/scenario.js';
 import type { Scenario } from '../../machines/scenario.js';
 import { SELF } from '../../machines/step.js';
 import type { Step, Thread, ThreadBody } from '../../machines/step.js';
+import { asEntity } from './columns.js';
 import { messageOf } from './program.js';
 import type { ScheduledStep } from './schedule.js';
 
@@ -32,8 +34,13 @@ interface Running {
 /** Steps are told by thread and event, so a schedule can be held against an edited scenario. */
 export function confirm(scenario: Scenario, steps: readonly ScheduledStep[]): Confirmation {
   const actors = new Map<string, AnyActorRef>();
-  for (const [name, entity] of Object.entries(scenario.entities)) {
-    const { machine, input } = 'machine' in entity ? entity : { machine: entity, input: undefined };
+  const monitors = Object.entries(scenario.monitors ?? {});
+  const machines = [
+    ...Object.entries(scenario.entities),
+    ...monitors.map(([name, { machine }]) => [name, machine] as const),
+  ];
+  for (const [name, entity] of machines) {
+    const { machine, input } = asEntity(entity);
     actors.set(name, createActor(machine, { input }).start());
   }
   const threads = new Map<string, Running>();
@@ -46,8 +53,12 @@ export function confirm(scenario: Scenario, steps: readonly ScheduledStep[]): Co
   const goOn = (name: string, running: Running, reply: unknown) => {
     try {
       let result = running.generator.next(reply);
-      while (result.done !== true && result.value.type === 'loop')
+      while (
+        result.done !== true &&
+        (result.value.type === 'loop' || result.value.type === 'note')
+      ) {
         result = running.generator.next();
+      }
       running.pending = result.done === true ? undefined : result.value;
     } catch {
       running.pending = undefined;
@@ -90,6 +101,10 @@ export function confirm(scenario: Scenario, steps: readonly ScheduledStep[]): Co
         break;
       } finally {
         listening.unsubscribe();
+      }
+      for (const [name, monitor] of pending.delivery === undefined ? [] : monitors) {
+        if (hears(monitor, pending.delivery!))
+          actors.get(name)!.send(heardEvent(pending.delivery!));
       }
     } else if (pending.type === 'choose') {
       reply = planned.reply;

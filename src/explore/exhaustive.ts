@@ -286,8 +286,7 @@ class Round {
     const { program, frames, row, table } = this;
     const { entities } = this;
     for (let e = 0; e < entities; e++) {
-      const rule = program.tables[e].rule(row[e]);
-      if (rule !== undefined) this.violate(rule);
+      for (const rule of program.tables[e].rules(row[e])) this.violate(rule);
     }
     for (const compiled of program.invariants) {
       if (!program.holds(compiled, row)) this.violate(compiled.invariant.id);
@@ -445,8 +444,7 @@ class Round {
     if (steps > this.longest) this.longest = steps;
     if (program.trie.size !== this.knownNodes) this.meetNodes();
     if (entity >= 0) {
-      const rule = program.tables[entity].rule(row[entity]);
-      if (rule !== undefined) this.violate(rule);
+      for (const rule of program.tables[entity].rules(row[entity])) this.violate(rule);
       if (program.visible[entity]) this.checkInvariants(entity);
     }
     const kind = program.trie.kind[node];
