@@ -9,7 +9,7 @@ import { assign, emit, setup } from 'xstate';
 import type { AnyStateMachine } from 'xstate';
 import type { Says } from './intern.js';
 import { chainBlocks, notifierChainRegister, notifierChainUnregister } from './notifier-chain.js';
-import type { ChainMemory, LinkWrite, NotifierBlockMemory } from './notifier-chain.js';
+import type { ChainChange, ChainMemory, LinkWrite, NotifierBlockMemory } from './notifier-chain.js';
 import type { KernelProfile } from './profiles/profile.js';
 
 /** Of a block, plain JSON. */
@@ -47,7 +47,11 @@ export type NotifierListEvent =
 /** `block`: the head, or the one after the block that was called. */
 export type NotifierListReply =
   | { readonly type: 'block'; readonly block: string | null }
-  | { readonly type: 'returned'; readonly ret: number; readonly warn?: string };
+  | { readonly type: 'returned'; readonly ret: number; readonly warn?: string }
+  /** The kernel would look for the place for ever: K05. */
+  | { readonly type: 'hang' }
+  /** Of `return` and `free`. */
+  | { readonly type: 'done' };
 
 const VIOLATIONS = {
   /** A block was read that is freed: INV-24. */
@@ -63,8 +67,8 @@ type Breach = keyof typeof VIOLATIONS;
 
 interface Outcome {
   readonly memory: NotifierListMemory;
-  readonly reply: NotifierListReply | undefined;
-  readonly breach: Breach | undefined;
+  readonly reply: NotifierListReply;
+  readonly breach?: Breach;
 }
 
 interface MachineTypes {
@@ -96,21 +100,18 @@ export function notifierListMachine(profile: KernelProfile): AnyStateMachine {
     types: TYPES,
     actions: {
       write: assign((heard) => of(heard).memory),
-      answer: emit((heard) => of(heard).reply!),
+      answer: emit((heard) => of(heard).reply),
     },
-    guards: {
-      breaks: (heard, breach: Breach) => of(heard).breach === breach,
-      answers: (heard) => of(heard).reply !== undefined,
-    },
+    guards: { breaks: (heard, breach: Breach) => of(heard).breach === breach },
   });
+  const actions = ['answer' as const, 'write' as const];
   const handled = [
     ...(Object.keys(VIOLATIONS) as Breach[]).map((breach) => ({
       guard: { type: 'breaks' as const, params: breach },
       target: `violated.${breach}` as const,
-      actions: 'write' as const,
+      actions,
     })),
-    { guard: 'answers' as const, actions: ['answer' as const, 'write' as const] },
-    { actions: 'write' as const },
+    { actions },
   ];
   const broken = (breach: Breach) => ({
     tags: ['violation'],
@@ -164,70 +165,74 @@ function outcome(
   switch (event.type) {
     case 'head': {
       const block = field(memory.heads, event.chain) ?? null;
-      return { memory, reply: { type: 'block', block }, breach: undefined };
+      return { memory, reply: { type: 'block', block } };
     }
     case 'call': {
       const { next: block, running, freed } = blockOf(memory, event.block);
-      if (freed) return broken(memory, 'useAfterFree');
       const after = changed(memory, event.block, { running: running + 1 });
-      return { memory: after, reply: { type: 'block', block }, breach: undefined };
+      const reply = { type: 'block' as const, block };
+      return freed ? { memory, reply, breach: 'useAfterFree' } : { memory: after, reply };
     }
     case 'return': {
       const { running } = blockOf(memory, event.block);
       const after = changed(memory, event.block, { running: running - 1 });
-      return { memory: after, reply: undefined, breach: undefined };
+      return { memory: after, reply: DONE };
     }
     case 'insert':
       return inserted(profile, memory, event);
     case 'remove': {
       const reads = new Reads(memory);
       const change = notifierChainUnregister(reads, event.chain, event.block);
-      if (reads.freed) return broken(memory, 'useAfterFree');
-      if (change.type === 'hang') return broken(memory, 'duplicate');
-      return returned(written(memory, change.writes), change.ret);
+      return outcomeOf(memory, change, reads.freed ? 'useAfterFree' : undefined);
     }
     case 'free': {
       const { running, freed } = blockOf(memory, event.block);
-      if (freed) return broken(memory, 'useAfterFree');
-      if (running > 0) return broken(memory, 'freedInCallback');
-      const after = changed(memory, event.block, { freed: true });
-      return { memory: after, reply: undefined, breach: undefined };
+      if (freed) return { memory, reply: DONE, breach: 'useAfterFree' };
+      if (running > 0) return { memory, reply: DONE, breach: 'freedInCallback' };
+      return { memory: changed(memory, event.block, { freed: true }), reply: DONE };
     }
   }
 }
+
+const DONE = { type: 'done' } as const;
 
 function inserted(
   profile: KernelProfile,
   before: NotifierListMemory,
   { chain, block, priority, unique }: Extract<NotifierListEvent, { type: 'insert' }>,
 ): Outcome {
-  const field = priority === undefined ? {} : { priority };
-  const memory = changed(before, block, field);
+  const memory = changed(before, block, priority === undefined ? {} : { priority });
   const reads = new Reads(memory);
-  const change = notifierChainRegister(
-    reads,
-    chain,
-    block,
-    profile.duplicateRegistration,
-    unique === true,
-  );
-  if (reads.freed || blockOf(memory, block).freed) return broken(memory, 'useAfterFree');
-  if (change.type === 'hang') return broken(memory, 'duplicate');
-  const after = written(memory, change.writes);
-  if (change.writes.length === 0) return returned(after, change.ret, change.warn);
+  const duplicates = profile.duplicateRegistration;
+  const change = notifierChainRegister(reads, chain, block, duplicates, unique === true);
+  if (reads.freed || blockOf(memory, block).freed) {
+    return outcomeOf(memory, change, 'useAfterFree');
+  }
+  const links = change.type === 'returned' && change.writes.length > 0;
+  return outcomeOf(memory, change, links ? linkedAgain(memory, chain, block) : undefined);
+}
+
+/** Linking a block that some head leads to already. */
+function linkedAgain(memory: NotifierListMemory, chain: string, block: string): Breach | undefined {
   const on = (head: string) => chainBlocks(new Reads(memory), head).blocks.includes(block);
-  if (on(chain)) return broken(after, 'duplicate');
-  if (Object.keys(memory.heads).some(on)) return broken(after, 'shared');
-  return returned(after, change.ret, change.warn);
+  if (on(chain)) return 'duplicate';
+  return Object.keys(memory.heads).some(on) ? 'shared' : undefined;
 }
 
-function returned(memory: NotifierListMemory, ret: number, warn?: string): Outcome {
-  const reply = { type: 'returned' as const, ret, ...(warn === undefined ? {} : { warn }) };
-  return { memory, reply, breach: undefined };
-}
-
-function broken(memory: NotifierListMemory, breach: Breach): Outcome {
-  return { memory, reply: undefined, breach };
+function outcomeOf(
+  memory: NotifierListMemory,
+  change: ChainChange<string, string>,
+  breach: Breach | undefined,
+): Outcome {
+  if (change.type === 'hang') {
+    return { memory, reply: { type: 'hang' }, breach: breach ?? 'duplicate' };
+  }
+  const { ret, warn, writes } = change;
+  return {
+    memory: written(memory, writes),
+    reply: { type: 'returned', ret, ...(warn === undefined ? {} : { warn }) },
+    ...(breach === undefined ? {} : { breach }),
+  };
 }
 
 /** Memory that remembers whether a freed block was read. */

@@ -4,7 +4,9 @@
  */
 
 import type { DeviceListReply } from '../device-list.js';
-import { lock, send, unlock } from '../step.js';
+import type { NotedChain } from '../chain-note.js';
+import { profileByName } from '../profiles/timeline.js';
+import { deliver, lock, note, send, unlock } from '../step.js';
 import type { Thread } from '../step.js';
 import type { VariableReply } from '../variable.js';
 
@@ -107,14 +109,30 @@ function* clearPointer(g: GroupEntities, dev: string): Thread<void> {
 
 /** blocking_notifier_call_chain(&group->notifier, …) while nobody registers. */
 function* notify(g: GroupEntities, action: 'ADD_DEVICE' | 'DEL_DEVICE', dev: string): Thread<void> {
+  const chain: NotedChain = {
+    name: `${g.group}->notifier`,
+    kind: 'blocking',
+    profile: V3_6,
+    list: g.listeners,
+  };
+  const payload = { dev };
+  yield* note({ at: 'calls', chain, action, payload, nrToCall: -1 });
+  yield* note({ at: 'walks', chain });
   for (const listener of g.listeners) {
-    yield* send(
+    yield* note({ at: 'enters', chain, block: listener, action });
+    yield* deliver(
       listener,
-      { type: action, dev },
+      { chain: chain.name, block: listener, action, payload },
       `notify ${action} ${dev}  -> listener ${listener}`,
     );
-    if (!g.walks) continue;
-    yield* lock(g.mutex);
-    yield* unlock(g.mutex);
+    if (g.walks) {
+      yield* lock(g.mutex);
+      yield* unlock(g.mutex);
+    }
+    yield* note({ at: 'returns', chain, ret: NOTIFY_DONE });
   }
+  yield* note({ at: 'returned', chain, ret: NOTIFY_DONE, nrCalls: g.listeners.length });
 }
+
+const NOTIFY_DONE = 0;
+const V3_6 = profileByName('v3.6')!;

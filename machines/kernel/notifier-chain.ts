@@ -308,7 +308,7 @@ function* change(
 
 /** The change of the list, one step: nobody sees the two stores in the wrong order. */
 function* write(chain: Chain, { what, block, priority }: NoteOf<'writes'>): Thread<number> {
-  const { ret } = yield* send<Extract<NotifierListReply, { type: 'returned' }>>(
+  const reply = yield* send<NotifierListReply>(
     chain.list,
     {
       type: what === 'unregister' ? 'remove' : 'insert',
@@ -319,8 +319,10 @@ function* write(chain: Chain, { what, block, priority }: NoteOf<'writes'>): Thre
     },
     `${what} ${block} ${what === 'unregister' ? 'from' : 'on'} ${chain.name}`,
   );
-  yield* say(chain, { at: 'written', ret });
-  return ret;
+  // Where the kernel would look for the place for ever, the list is violated.
+  if (reply.type !== 'returned') return NOTIFY_DONE;
+  yield* say(chain, { at: 'written', ret: reply.ret });
+  return reply.ret;
 }
 
 type Distributed<T> = T extends unknown ? Omit<T, 'chain'> : never;

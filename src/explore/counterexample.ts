@@ -48,7 +48,7 @@ export interface Counterexample {
   readonly critical: number | undefined;
   /** Of a deadlock. */
   readonly waiting: readonly Waiting[];
-  /** It went the same way through plain xstate actors. */
+  /** It went the same way through plain xstate actors and the rxjs bus. */
   readonly confirmed: boolean;
 }
 
@@ -66,7 +66,7 @@ export function counterexample(
   const kept = slice(program, rule, moves);
   const shown = kept === undefined ? whole : carryOut(program, kept);
   const shownMoves = kept ?? moves;
-  const { diverged, broken, threw } = confirm(program.scenario, shown.steps);
+  const { diverged, broken, threw, goesOn } = confirm(program.scenario, shown.steps);
   const machine = breakerOf(program, shown.row, rule) !== undefined;
   return {
     rule,
@@ -81,7 +81,8 @@ export function counterexample(
     confirmed:
       diverged === undefined &&
       (!machine || broken.includes(rule)) &&
-      (rule !== EXCEPTION || threw.length > 0),
+      (rule !== EXCEPTION || threw.length > 0) &&
+      (rule !== DEADLOCK || goesOn === undefined),
   };
 }
 
@@ -302,7 +303,13 @@ function waiting(program: Program, { row, steps }: Schedule): Waiting[] {
       .filter((other, _, all) => all.length === 1 || other.name !== thread)
       .map((other) => ({
         thread: other.name,
-        since: steps.findLast((s) => s.entity === name && s.thread === other.name),
+        // Of what it has, not of the queue that it stands in now.
+        since: steps.findLast(
+          (s) =>
+            s.entity === name &&
+            s.thread === other.name &&
+            (other.name !== thread || s.event?.type !== 'queue_write'),
+        ),
       }));
     return { thread, what, entity: name, holders };
   });
