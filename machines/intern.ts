@@ -9,6 +9,7 @@
 import { initialTransition, transition } from 'xstate';
 import type {
   AnyEventObject,
+  AnyMachineSnapshot,
   AnyStateMachine,
   EventObject,
   SnapshotFrom,
@@ -32,8 +33,8 @@ interface Known {
   readonly snapshot: SnapshotFrom<AnyStateMachine>;
   /** Status and value as text: the part of its key that goes before the context. */
   readonly state: string;
-  /** Rule that this snapshot breaks: the id in the `meta` of a state tagged `violation`. */
-  readonly broken: string | undefined;
+  /** Rules that this snapshot breaks: the ids in the `meta` of states tagged `violation`. */
+  readonly broken: readonly string[];
   /** Next snapshot by event id, -1 where not computed yet. */
   readonly next: number[];
   /** Whether the machine accepted the event, by event id. */
@@ -63,6 +64,7 @@ interface EmitAction {
 }
 
 const NONE: readonly AnyEventObject[] = [];
+const NONE_BROKEN: readonly string[] = [];
 
 export class InternedMachine {
   private readonly ids = new Map<string, number>();
@@ -137,18 +139,22 @@ export class InternedMachine {
   /** The rule that taking `event` in `snapshot` breaks; undefined where it is legal or not taken. */
   breaks(snapshot: number, event: number): string | undefined {
     const next = this.next(snapshot, event);
-    return this.known[snapshot].accepted[event] ? this.known[next].broken : undefined;
+    return this.known[snapshot].accepted[event] ? this.known[next].broken[0] : undefined;
   }
 
   /** The id of the rule that `snapshot` breaks, if it is a violation. */
   broken(snapshot: number): string | undefined {
+    return this.known[snapshot].broken[0];
+  }
+
+  /** All of them: of a machine with parallel states several may be broken. */
+  allBroken(snapshot: number): readonly string[] {
     return this.known[snapshot].broken;
   }
 
   /** What the violated state has to say, where it does. */
   says(snapshot: number): Says | undefined {
-    const metas = this.known[snapshot].snapshot.getMeta() as Record<string, { says?: Says }>;
-    return Object.values(metas).find((meta) => typeof meta?.says === 'function')?.says;
+    return saysOf(this.known[snapshot].snapshot as AnyMachineSnapshot);
   }
 
   /** The state's name as dotted text, the context left out: `bound`, `violated.bound`. */
@@ -214,7 +220,7 @@ export class InternedMachine {
     this.known.push({
       snapshot,
       state,
-      broken: snapshot.hasTag('violation') ? brokenRule(snapshot) : undefined,
+      broken: brokenRules(snapshot),
       next: [],
       accepted: [],
       replies: [],
@@ -223,20 +229,32 @@ export class InternedMachine {
   }
 }
 
-function emitted(actions: readonly unknown[]): readonly AnyEventObject[] {
+/** What a violated state has to say, where it does. */
+export function saysOf(snapshot: AnyMachineSnapshot): Says | undefined {
+  const metas = snapshot.getMeta() as Record<string, { says?: Says } | undefined>;
+  return Object.values(metas).find((meta) => typeof meta?.says === 'function')?.says;
+}
+
+/** What a transition emitted. */
+export function emitted(actions: readonly unknown[]): readonly AnyEventObject[] {
   return (actions as readonly EmitAction[])
     .filter((action) => action.type === 'xstate.emit')
     .map((action) => action.params.event);
 }
 
-function brokenRule(snapshot: SnapshotFrom<AnyStateMachine>): string {
-  for (const meta of Object.values(snapshot.getMeta() as Record<string, { rule?: string }>)) {
-    if (typeof meta?.rule === 'string') return meta.rule;
-  }
-  return 'unnamed rule';
+/** The rules that a snapshot breaks: the ids in the `meta` of its states, where it is a violation. */
+export function brokenRules(snapshot: AnyMachineSnapshot): readonly string[] {
+  if (!snapshot.hasTag('violation')) return NONE_BROKEN;
+  const metas = Object.values(snapshot.getMeta() as Record<string, { rule?: string } | undefined>);
+  const rules = metas.flatMap((meta) => (typeof meta?.rule === 'string' ? [meta.rule] : []));
+  return rules.length === 0 ? [UNNAMED_RULE] : [...new Set(rules)];
 }
 
-function dotted(value: unknown): string {
+/** Of a violation whose state names none. */
+export const UNNAMED_RULE = 'unnamed rule';
+
+/** A state's value as dotted text. */
+export function dotted(value: unknown): string {
   if (typeof value === 'string') return value;
   return Object.entries(value as Record<string, unknown>)
     .map(([key, inner]) => `${key}.${dotted(inner)}`)

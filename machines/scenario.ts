@@ -2,9 +2,9 @@
  * What the explorer explores: machines, threads that send them events, and what must hold.
  */
 
-import type { AnyStateMachine } from 'xstate';
+import type { AnyEventObject, AnyStateMachine } from 'xstate';
 import type { EventFact } from '../events/event.js';
-import type { ThreadBody } from './step.js';
+import type { Delivery, ThreadBody } from './step.js';
 
 /** One entity: a machine, or a machine with what it starts from. */
 export type Entity =
@@ -32,6 +32,39 @@ export interface Invariant {
 }
 
 /**
+ * A machine that nobody sends to: it hears deliveries, and a state of it tagged `violation` breaks
+ * the rule. Of a delivery it gets `{ type: action, ...payload, chain, block }`, in the very step in
+ * which the listener gets it; what it does not accept it lets pass.
+ */
+export interface Monitor {
+  readonly machine: Entity;
+  /** The entities whose deliveries it hears. They are said, so that others stay free. */
+  readonly listeners: readonly string[];
+  /** Which deliveries, all where left out; those that pass must be of `listeners`. */
+  readonly hears?: {
+    readonly chain?: string;
+    readonly block?: string;
+    /** `dev` in the payload. */
+    readonly dev?: string;
+  };
+}
+
+/** Whether the filter of a monitor lets a delivery pass. */
+export function hears(monitor: Monitor, { chain, block, payload }: Delivery): boolean {
+  const filter = monitor.hears ?? {};
+  return (
+    (filter.chain === undefined || filter.chain === chain) &&
+    (filter.block === undefined || filter.block === block) &&
+    (filter.dev === undefined || filter.dev === payload.dev)
+  );
+}
+
+/** What a monitor gets of a delivery. */
+export function heardEvent({ chain, block, action, payload }: Delivery): AnyEventObject {
+  return { ...payload, type: action, chain, block };
+}
+
+/**
  * Names that can be exchanged for one another: the first of each list for the second of each list,
  * and so on. Of entities, threads, and what stands in events and contexts as a string of its own.
  */
@@ -43,6 +76,8 @@ export interface Scenario {
   readonly story?: string;
   readonly entities: Readonly<Record<string, Entity>>;
   readonly threads: Readonly<Record<string, ThreadBody>>;
+  /** By name, which no entity has. */
+  readonly monitors?: Readonly<Record<string, Monitor>>;
   readonly invariants?: readonly Invariant[];
   readonly symmetry?: readonly Symmetry[];
   /** Threads that may be left waiting at the end: daemons. */

@@ -6,9 +6,24 @@
 
 import type { AnyEventObject } from 'xstate';
 import type { EventFact } from '../events/event.js';
+import type { ChainNote } from './chain-note.js';
 
 /** Stands in an event for the name of the thread that sends it. */
 export const SELF = '@self';
+
+/** A notification as a listener gets it: what monitors hear. */
+export interface Delivery {
+  /** Name of the chain. */
+  readonly chain: string;
+  /** Name of the block whose callback gets it. */
+  readonly block: string;
+  /** `ADD_DEVICE` */
+  readonly action: string;
+  readonly payload: Payload;
+}
+
+/** What a chain is called with, as plain JSON: `{ dev: 'd0' }`. */
+export type Payload = Readonly<Record<string, unknown>>;
 
 export type Step =
   /** One event to one machine. It waits until the machine accepts it; the reply is what it emits. */
@@ -19,6 +34,8 @@ export type Step =
       readonly label?: string;
       /** What a trace of a kernel would show of it, in its order; for the log of a schedule. */
       readonly facts?: readonly EventFact[];
+      /** The event is a notification. */
+      readonly delivery?: Delivery;
     }
   /** One of several outcomes, all of which are explored; the reply is the option. */
   | { readonly type: 'choose'; readonly options: readonly unknown[]; readonly label?: string }
@@ -27,7 +44,9 @@ export type Step =
   /** Waits until a thread is over. */
   | { readonly type: 'join'; readonly thread: string; readonly label?: string }
   /** The head of a loop whose future depends on `state` alone: takes no time. */
-  | { readonly type: 'loop'; readonly state: unknown };
+  | { readonly type: 'loop'; readonly state: unknown }
+  /** Says what the steps before it were of a chain: takes no time. */
+  | { readonly type: 'note'; readonly note: ChainNote };
 
 export type Thread<T = unknown> = Generator<Step, T, unknown>;
 
@@ -54,6 +73,34 @@ export function* send<Reply extends AnyEventObject | undefined = AnyEventObject 
     ...(label === undefined ? {} : { label }),
     ...(facts === undefined ? {} : { facts }),
   }) as Reply;
+}
+
+/**
+ * Sends a notification to `listener`, an entity: an event of the action's name with the payload's
+ * fields. The one step in which it is heard, by the listener and by the monitors of it.
+ *
+ * @returns what the listener emitted
+ */
+export function* deliver<Reply extends AnyEventObject | undefined = AnyEventObject | undefined>(
+  listener: string,
+  delivery: Delivery,
+  label?: string,
+  facts?: readonly EventFact[],
+): Thread<Reply> {
+  const event = { ...delivery.payload, type: delivery.action };
+  return (yield {
+    type: 'send',
+    entity: listener,
+    event,
+    delivery,
+    ...(label === undefined ? {} : { label }),
+    ...(facts === undefined ? {} : { facts }),
+  }) as Reply;
+}
+
+/** Says what the steps before it were of a chain. */
+export function* note(chainNote: ChainNote): Thread<void> {
+  yield { type: 'note', note: chainNote };
 }
 
 /** One of `options`; all are explored. Options are plain JSON. */

@@ -72,7 +72,14 @@ export type { ItfState, ItfTrace, ItfValue } from './report/schedule-itf.js';
 export type { Bounds, Reductions, SearchStats } from './explore/exhaustive.js';
 export { ScenarioError } from './explore/scenario-error.js';
 export { scenario } from '../machines/scenario.js';
-export type { Entity, EntityView, Invariant, Scenario, Symmetry } from '../machines/scenario.js';
+export type {
+  Entity,
+  EntityView,
+  Invariant,
+  Monitor,
+  Scenario,
+  Symmetry,
+} from '../machines/scenario.js';
 export * from '../machines/step.js';
 export { mutexMachine } from '../machines/mutex.js';
 export { rwsemMachine } from '../machines/rwsem.js';
@@ -81,9 +88,15 @@ export { rcuMachine } from '../machines/rcu.js';
 export { variableMachine } from '../machines/variable.js';
 export type { VariableReply } from '../machines/variable.js';
 export type { RefcountReply } from '../machines/refcount.js';
+export * from '../machines/kernel/notifier-chain.js';
+export { notifierListMachine } from '../machines/notifier-list.js';
+export type { InitialBlock } from '../machines/notifier-list.js';
 export { deviceListMachine } from '../machines/device-list.js';
 export { membershipListenerMachine } from '../machines/membership-listener.js';
 export { addRemove } from '../machines/races/add-remove.js';
 export { storm } from '../machines/races/storm.js';
+export { chainCallback } from '../machines/races/chain-callback.js';
+export { chainUnregister } from '../machines/races/chain-unregister.js';
+export type { Pace } from './bus/pace.js';
 export { scheduleWork } from './bus/schedule-work.js';
 export type { NotifierKind } from '../machines/profiles/profile.js';

@@ -6,7 +6,9 @@
 import { busActionValue, GROUP_ACTIONS } from '../../events/actions.js';
 import type { EventFact } from '../../events/event.js';
 import type { DeviceListReply } from '../device-list.js';
-import { lock, SELF, send, unlock } from '../step.js';
+import type { NotedChain } from '../chain-note.js';
+import { profileByName } from '../profiles/timeline.js';
+import { deliver, lock, note, SELF, send, unlock } from '../step.js';
 import type { Thread } from '../step.js';
 import type { VariableReply } from '../variable.js';
 
@@ -116,13 +118,23 @@ function* clearPointer(g: GroupEntities, dev: string): Thread<void> {
  * the chain and of its callbacks are facts of the steps at which they happen.
  */
 function* notify(g: GroupEntities, action: 'ADD_DEVICE' | 'DEL_DEVICE', dev: string): Thread<void> {
+  const chain: NotedChain = {
+    name: `${g.group}->notifier`,
+    kind: 'blocking',
+    profile: V3_6,
+    list: g.listeners,
+  };
+  const payload = { dev };
   const about = { dev, bus: g.bus, action: GROUP_ACTIONS.indexOf(action) + 1 };
+  yield* note({ at: 'calls', chain, action, payload, nrToCall: -1 });
+  yield* note({ at: 'walks', chain });
   for (const [n, listener] of g.listeners.entries()) {
     const returned: EventFact[] = [{ type: 'callback_return', fn: listener, ret: NOTIFY_OK }];
     if (n === g.listeners.length - 1) returned.push({ type: 'chain_return', ret: NOTIFY_OK });
-    yield* send(
+    yield* note({ at: 'enters', chain, block: listener, action });
+    yield* deliver(
       listener,
-      { type: action, dev },
+      { chain: chain.name, block: listener, action, payload },
       `notify ${action} ${dev}  -> listener ${listener}`,
       [
         ...(n === 0
@@ -132,13 +144,17 @@ function* notify(g: GroupEntities, action: 'ADD_DEVICE' | 'DEL_DEVICE', dev: str
         ...(g.walks ? [] : returned),
       ],
     );
-    if (!g.walks) continue;
-    yield* lock(g.mutex);
-    const label = `unlock(${g.mutex})`;
-    yield* send(g.mutex, { type: 'unlock', by: SELF }, label, returned);
+    if (g.walks) {
+      yield* lock(g.mutex);
+      const label = `unlock(${g.mutex})`;
+      yield* send(g.mutex, { type: 'unlock', by: SELF }, label, returned);
+    }
+    yield* note({ at: 'returns', chain, ret: NOTIFY_OK });
   }
+  yield* note({ at: 'returned', chain, ret: NOTIFY_OK, nrCalls: g.listeners.length });
 }
 
+const V3_6 = profileByName('v3.6')!;
 /** include/linux/notifier.h */
 const NOTIFY_OK = 1;
 

@@ -5,13 +5,14 @@
  * leaves the loop and enters it again.
  */
 
-import { from, isObservable, Observable } from 'rxjs';
-import type { ObservableInput, Observer, Subscriber, Subscription } from 'rxjs';
+import { from, isObservable, Observable, Subscription } from 'rxjs';
+import type { ObservableInput, Observer, Subscriber } from 'rxjs';
 import { ChainWalk, stops } from '../../machines/notifier-chain.js';
 import type { NotifierKind } from '../../machines/profiles/profile.js';
 import { memory } from './notifier-block.js';
 import type { CallLock } from './call-lock.js';
 import type { ChainHead, LinkedBlock, NotifierReturn } from './notifier-block.js';
+import type { Pace } from './pace.js';
 import { EndlessWalkError, SleepingCallbackError } from './notifier-errors.js';
 import { frames, inside, waitIn } from './wait-graph.js';
 import type { Frame, Queuer, Wait, Waiter } from './wait-graph.js';
@@ -48,6 +49,7 @@ export interface CalledChain<Payload, Action> extends ChainHead {
   /** Numbers for Delivery.call and Delivery.order. */
   nextCall(): number;
   nextOrder(): number;
+  readonly pace: Pace | undefined;
   /** Whether anybody listens to notifications$. */
   readonly heard: boolean;
   /** For notifications$. */
@@ -89,6 +91,9 @@ export class ChainCall<Payload, Action> implements Frame, Queuer {
   declare private readonly down: { readonly action: Action } | undefined;
   declare private readonly subscriber: Subscriber<Delivery<Payload, Action> | Returned>;
 
+  /** The pace lets it take the next block. */
+  declare private mayTake: boolean;
+
   /** The code that runs is in the frame of this call. */
   declare private within: boolean;
   declare private readonly silent: boolean;
@@ -110,6 +115,7 @@ export class ChainCall<Payload, Action> implements Frame, Queuer {
   ) {
     this.chain = chain;
     this.within = false;
+    this.mayTake = false;
     this.silent = silent;
     this.lock = lock;
     this.action = action;
@@ -150,7 +156,7 @@ export class ChainCall<Payload, Action> implements Frame, Queuer {
   start(): void {
     const { chain, lock } = this;
     // The peek of the kernel, without the lock. The others find the same out inside it.
-    if (chain.head === null) {
+    if (chain.head === null && (chain.pace === undefined || chain.kind === 'blocking')) {
       this.progress = 'over';
       this.subscriber.next({ type: 'returned', ret: 0, nrCalls: 0 });
       this.subscriber.complete();
@@ -186,8 +192,30 @@ export class ChainCall<Payload, Action> implements Frame, Queuer {
   /** With the lock. */
   private begin(): void {
     this.progress = 'running';
+    if (this.chain.pace === undefined) this.walkFromHead();
+    else this.await(this.chain.pace('head'), () => this.walkFromHead());
+  }
+
+  private walkFromHead(): void {
     this.walk = new ChainWalk(memory, this.chain, this.nrToCall);
     this.loop();
+  }
+
+  /** Goes on when the pace lets it. */
+  private await(turn: ObservableInput<unknown>, goOn: () => void): void {
+    this.leaveFrame();
+    this.stoppable = true;
+    this.stopWithSubscriber();
+    // It may complete at once, and the call go on from there.
+    const pending = (this.pending = new Subscription());
+    pending.add(
+      from(turn).subscribe({
+        complete: () => {
+          this.pending = undefined;
+          inside.run(this.outer, goOn);
+        },
+      }),
+    );
   }
 
   private loop(): void {
@@ -195,6 +223,14 @@ export class ChainCall<Payload, Action> implements Frame, Queuer {
     let walk = this.walk!;
     try {
       while (!subscriber.closed) {
+        if (chain.pace !== undefined && !this.mayTake) {
+          this.await(chain.pace('next'), () => {
+            this.mayTake = true;
+            this.loop();
+          });
+          return;
+        }
+        this.mayTake = false;
         const link = walk.take();
         if (link === null) {
           if (!this.rollBack()) {
@@ -268,8 +304,8 @@ export class ChainCall<Payload, Action> implements Frame, Queuer {
     order: number,
     value: ObservableInput<number>,
   ): boolean {
-    const { kind, name } = this.chain;
-    if (kind === 'atomic' || kind === 'raw') {
+    const { kind, name, pace } = this.chain;
+    if ((kind === 'atomic' || kind === 'raw') && pace === undefined) {
       // The error is told here; a promise that nobody holds must not tell another.
       if (isPromiseLike(value)) value.then(undefined, () => undefined);
       throw new SleepingCallbackError(kind, name, link.block.name);

@@ -5,7 +5,7 @@
  * says who waits for whom.
  */
 
-import { Subject } from 'rxjs';
+import { from, Subject } from 'rxjs';
 import type { Observable } from 'rxjs';
 import {
   chainBlocks,
@@ -20,6 +20,7 @@ import type { CalledChain, Delivery, Returned } from './chain-call.js';
 import { linkOf, memory, write } from './notifier-block.js';
 import type { AnyNotifierBlock, ChainHead, LinkedBlock, NotifierBlock } from './notifier-block.js';
 import { EndlessWalkError, UnsupportedByKernelError } from './notifier-errors.js';
+import type { Pace } from './pace.js';
 import { rcu, ReadSections } from './read-sections.js';
 import { RwSem } from './rwsem.js';
 import { frames, refuseCycle } from './wait-graph.js';
@@ -32,6 +33,8 @@ export interface NotifierChainOptions {
   readonly profile: KernelProfile;
   /** See NotifierChain.booting; false where left out. */
   readonly booting?: boolean;
+  /** What its operations wait for on their way; nothing where left out. */
+  readonly pace?: Pace;
 }
 
 type Change = ChainChange<ChainHead, LinkedBlock>;
@@ -51,12 +54,12 @@ export class NotifierChain<Payload = unknown, Action = number> {
 
   private readonly chain: LockedHead<Payload, Action>;
 
-  constructor({ kind, name, profile, booting = false }: NotifierChainOptions) {
+  constructor({ kind, name, profile, booting = false, pace }: NotifierChainOptions) {
     this.kind = kind;
     this.name = name;
     this.profile = profile;
     this.booting = booting;
-    this.chain = new LockedHead(kind, name);
+    this.chain = new LockedHead(kind, name, pace);
     this.notifications$ = this.chain.notifications.asObservable();
   }
 
@@ -187,15 +190,23 @@ export class NotifierChain<Payload = unknown, Action = number> {
       ...(lock?.waitsFor(waiter) ?? []),
       ...(sections?.waitsFor(waiter) ?? []),
     ];
+    const { pace } = this.chain;
     const granted = () => {
-      try {
-        write();
-      } catch (error) {
-        result.fail(error);
-      }
+      const tried = () => {
+        try {
+          write();
+        } catch (error) {
+          result.fail(error);
+        }
+      };
+      if (pace === undefined) tried();
+      else from(pace('change')).subscribe({ complete: tried });
     };
     const result = new WriteResult(`${what}("${block.name}") on "${this.name}"`, waits, granted);
-    if (lock === undefined || lock.downWrite(result)) write();
+    if (lock === undefined || lock.downWrite(result)) {
+      if (pace === undefined) write();
+      else granted();
+    }
     if (result.ret !== undefined) return result;
     try {
       refuseCycle(frames(), result);
@@ -243,6 +254,7 @@ class LockedHead<Payload, Action> implements CalledChain<Payload, Action> {
   constructor(
     readonly kind: NotifierKind,
     readonly name: string,
+    readonly pace: Pace | undefined,
   ) {
     switch (kind) {
       case 'blocking':

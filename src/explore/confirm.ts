@@ -1,14 +1,18 @@
 /**
- * Runs a schedule through plain xstate actors and fresh generators, with no table of anything: what
- * the search found must be what the machines do. Design section 4.
+ * Runs a schedule through plain xstate actors, fresh generators and the chains of the rxjs bus, with
+ * no table of anything: what the search found must be what the machines do, and notifications go as
+ * the bus has them go. Design section 4.
  */
 
 import { createActor } from 'xstate';
 import type { AnyActorRef, AnyEventObject, AnyMachineSnapshot } from 'xstate';
 import { stable } from '../../machines/intern.js';
+import { heardEvent, hears } from '../../machines/scenario.js';
 import type { Scenario } from '../../machines/scenario.js';
 import { SELF } from '../../machines/step.js';
 import type { Step, Thread, ThreadBody } from '../../machines/step.js';
+import { ChainsOnBus } from './chains-on-bus.js';
+import { asEntity } from './columns.js';
 import { messageOf } from './program.js';
 import type { ScheduledStep } from './schedule.js';
 
@@ -20,6 +24,8 @@ export interface Confirmation {
   readonly broken: readonly string[];
   /** Threads that threw. */
   readonly threw: readonly string[];
+  /** Why some thread could go on after the last step; undefined: none can, or it diverged. */
+  readonly goesOn: string | undefined;
   readonly snapshots: Readonly<Record<string, AnyMachineSnapshot>>;
 }
 
@@ -32,10 +38,30 @@ interface Running {
 /** Steps are told by thread and event, so a schedule can be held against an edited scenario. */
 export function confirm(scenario: Scenario, steps: readonly ScheduledStep[]): Confirmation {
   const actors = new Map<string, AnyActorRef>();
-  for (const [name, entity] of Object.entries(scenario.entities)) {
-    const { machine, input } = 'machine' in entity ? entity : { machine: entity, input: undefined };
+  const monitors = Object.entries(scenario.monitors ?? {});
+  const machines = [
+    ...Object.entries(scenario.entities),
+    ...monitors.map(([name, { machine }]) => [name, machine] as const),
+  ];
+  for (const [name, entity] of machines) {
+    const { machine, input } = asEntity(entity);
     actors.set(name, createActor(machine, { input }).start());
   }
+  const initial = new Map([...actors].map(([name, actor]) => [name, contextOf(actor)]));
+  /** The step that is made. */
+  let at = -1;
+  const chains = new ChainsOnBus(
+    (entity) => initial.get(entity),
+    (rwsem) =>
+      steps
+        .slice(at + 1)
+        .filter(({ entity, event }) => entity === rwsem && event?.type === 'down_write')
+        .map(({ thread }) => thread),
+  );
+  let diverged: Confirmation['diverged'];
+  const fail = (step: number, why: string) => {
+    diverged ??= { step, why };
+  };
   const threads = new Map<string, Running>();
   const threw: string[] = [];
   const begin = (name: string, body: ThreadBody) => {
@@ -43,24 +69,31 @@ export function confirm(scenario: Scenario, steps: readonly ScheduledStep[]): Co
     threads.set(name, running);
     goOn(name, running, undefined);
   };
-  const goOn = (name: string, running: Running, reply: unknown) => {
+  const next = (name: string, { generator }: Running, reply: unknown): Step | undefined => {
     try {
-      let result = running.generator.next(reply);
-      while (result.done !== true && result.value.type === 'loop')
-        result = running.generator.next();
-      running.pending = result.done === true ? undefined : result.value;
+      const result = generator.next(reply);
+      return result.done === true ? undefined : result.value;
     } catch {
-      running.pending = undefined;
       threw.push(name);
+      return undefined;
     }
+  };
+  const goOn = (name: string, running: Running, reply: unknown) => {
+    let step = next(name, running, reply);
+    while (step?.type === 'loop' || step?.type === 'note') {
+      if (step.type === 'note' && diverged === undefined) {
+        const why = chains.take(name, step.note);
+        if (why !== undefined) fail(Math.max(0, at), why);
+      }
+      step = next(name, running, undefined);
+    }
+    running.pending = step;
   };
   for (const [name, body] of Object.entries(scenario.threads)) begin(name, body);
 
-  let diverged: Confirmation['diverged'];
-  const fail = (step: number, why: string) => {
-    diverged ??= { step, why };
-  };
   for (const [i, planned] of steps.entries()) {
+    at = i;
+    if (diverged !== undefined) break;
     const running = threads.get(planned.thread);
     const pending = running?.pending;
     if (running === undefined || pending === undefined) {
@@ -80,17 +113,30 @@ export function confirm(scenario: Scenario, steps: readonly ScheduledStep[]): Co
         fail(i, `${pending.entity} does not accept ${stable(event)}`);
         break;
       }
-      const listening = actor.on('*', (emitted: unknown) => {
-        reply = emitted;
-      });
+      const { delivery } = pending;
+      const deliver = () => {
+        const listening = actor.on('*', (emitted: unknown) => {
+          reply = emitted;
+        });
+        try {
+          actor.send(event);
+        } finally {
+          listening.unsubscribe();
+        }
+        for (const [name, monitor] of delivery === undefined ? [] : monitors) {
+          if (hears(monitor, delivery!)) actors.get(name)!.send(heardEvent(delivery!));
+        }
+      };
       try {
-        actor.send(event);
+        if (delivery === undefined) deliver();
+        else {
+          const why = chains.deliver(planned.thread, delivery, deliver);
+          if (why !== undefined) fail(i, why);
+        }
       } catch (error) {
         fail(i, messageOf(error));
-        break;
-      } finally {
-        listening.unsubscribe();
       }
+      if (diverged !== undefined) break;
     } else if (pending.type === 'choose') {
       reply = planned.reply;
     } else if (pending.type === 'spawn') {
@@ -107,6 +153,8 @@ export function confirm(scenario: Scenario, steps: readonly ScheduledStep[]): Co
   const snapshots = Object.fromEntries(
     [...actors].map(([name, actor]) => [name, actor.getSnapshot() as AnyMachineSnapshot]),
   );
+  const goesOn = diverged === undefined ? firstToGoOn() : undefined;
+  chains.stop();
   for (const actor of actors.values()) actor.stop();
   const broken = Object.values(snapshots)
     .filter((snapshot) => snapshot.hasTag('violation'))
@@ -116,7 +164,35 @@ export function confirm(scenario: Scenario, steps: readonly ScheduledStep[]): Co
       ),
     )
     .filter((rule) => rule !== undefined);
-  return { diverged, broken, threw, snapshots };
+  return { diverged, broken, threw, goesOn, snapshots };
+
+  function firstToGoOn(): string | undefined {
+    for (const [name, { pending }] of threads) {
+      const why = pending === undefined ? undefined : whyGoesOn(name, pending);
+      if (why !== undefined) return why;
+    }
+    return undefined;
+  }
+
+  function whyGoesOn(name: string, pending: Step): string | undefined {
+    if (pending.type === 'join') {
+      const other = threads.get(pending.thread);
+      const over = other !== undefined && other.pending === undefined;
+      return over && !threw.includes(pending.thread)
+        ? `${name} joins ${pending.thread}`
+        : undefined;
+    }
+    if (pending.type !== 'send') return `${name} goes on`;
+    const event = addressed(pending.event, name);
+    if ((actors.get(pending.entity)!.getSnapshot() as AnyMachineSnapshot).can(event)) {
+      return `${pending.entity} accepts ${stable(event)}`;
+    }
+    return chains.letsGo(name, event.type === 'down_read' ? pending.entity : undefined);
+  }
+}
+
+function contextOf(actor: AnyActorRef): unknown {
+  return (actor.getSnapshot() as AnyMachineSnapshot).context;
 }
 
 function addressed(event: AnyEventObject, thread: string): AnyEventObject {

@@ -4,6 +4,9 @@
  * section 3.
  */
 
+import type { AnyEventObject, AnyMachineSnapshot } from 'xstate';
+import { brokenRules as brokenBy, dotted, saysOf } from '../../machines/intern.js';
+import { heardEvent, hears } from '../../machines/scenario.js';
 import { confirm } from './confirm.js';
 import { continuation } from './continuation.js';
 import { Independence } from './independence.js';
@@ -50,7 +53,7 @@ export interface Counterexample {
   readonly critical: number | undefined;
   /** Of a deadlock. */
   readonly waiting: readonly Waiting[];
-  /** It went the same way through plain xstate actors. */
+  /** It went the same way through plain xstate actors and the rxjs bus. */
   readonly confirmed: boolean;
 }
 
@@ -68,10 +71,10 @@ export function counterexample(
   const kept = slice(program, rule, moves);
   const shown = kept === undefined ? whole : carryOut(program, kept);
   const shownMoves = kept ?? moves;
-  const { diverged, broken, threw } = confirm(program.scenario, shown.steps);
+  const { diverged, broken, threw, goesOn } = confirm(program.scenario, shown.steps);
   const before = dependencies(program, shownMoves);
   const race = racingPair(shown.steps, before);
-  const machine = brokenEntity(program, shown.row, rule) !== undefined;
+  const machine = breakerOf(program, shown.row, rule) !== undefined;
   return {
     rule,
     says: sentence(program, rule, shown, shownMoves),
@@ -86,13 +89,24 @@ export function counterexample(
     confirmed:
       diverged === undefined &&
       (!machine || broken.includes(rule)) &&
-      (rule !== EXCEPTION || threw.length > 0),
+      (rule !== EXCEPTION || threw.length > 0) &&
+      (rule !== DEADLOCK || goesOn === undefined),
   };
 }
 
-function brokenEntity(program: Program, row: Int32Array, rule: string): number | undefined {
-  for (let e = 0; e < program.entities; e++) {
-    if (program.tables[e].rule(row[e]) === rule) return e;
+/** Who breaks a rule: an entity, or a monitor. */
+interface Breaker {
+  readonly column: number;
+  readonly name: string;
+  readonly snapshot: AnyMachineSnapshot;
+}
+
+function breakerOf(program: Program, row: Int32Array, rule: string): Breaker | undefined {
+  for (let column = 0; column < program.entities; column++) {
+    if (!program.tables[column].rules(row[column]).includes(rule)) continue;
+    for (const [name, snapshot] of program.parts(column, row[column])) {
+      if (brokenBy(snapshot).includes(rule)) return { column, name, snapshot };
+    }
   }
   return undefined;
 }
@@ -103,18 +117,17 @@ function sentence(
   schedule: Schedule,
   moves: readonly Move[],
 ): string {
-  const entity = brokenEntity(program, schedule.row, rule);
-  if (entity !== undefined) {
-    const { interned } = program.tables[entity];
-    const name = program.entityNames[entity];
-    const last = schedule.steps.at(-1);
-    const says = interned.says(schedule.row[entity]);
-    if (says !== undefined && last?.entity === name) {
-      const before = carryOut(program, moves.slice(0, -1)).row[entity];
-      const event = last.event as { type: string };
-      return says({ entity: name, event, context: interned.context(before) });
+  const breaker = breakerOf(program, schedule.row, rule);
+  if (breaker !== undefined) {
+    const { column, name, snapshot } = breaker;
+    const says = saysOf(snapshot);
+    const event = lastHeard(program, name, schedule, moves);
+    if (says !== undefined && event !== undefined) {
+      const before = carryOut(program, moves.slice(0, -1)).row[column];
+      const { context } = program.view(name, before);
+      return says({ entity: name, event, context });
     }
-    return `${name} came to state ${interned.stateName(schedule.row[entity])}`;
+    return `${name} came to state ${dotted(snapshot.value)}`;
   }
   if (rule === DEADLOCK) {
     const stuck = program.stuck(schedule.row);
@@ -134,13 +147,28 @@ function sentence(
   if (invariant === undefined) return 'it does not hold';
   const state = invariant.entities
     .map((name) => {
-      const column = program.entityNames.indexOf(name);
-      const { interned } = program.tables[column];
-      const snapshot = schedule.row[column];
-      return `${name} is ${JSON.stringify(interned.context(snapshot) ?? interned.stateName(snapshot))}`;
+      const { context, state } = program.view(name, schedule.row[program.columns.columnOf(name)!]);
+      return `${name} is ${JSON.stringify(context ?? state)}`;
     })
     .join(', ');
   return invariant.says === undefined ? state : `${invariant.says} (${state})`;
+}
+
+/** The event that came to an entity or a monitor with the last step, if one did. */
+function lastHeard(
+  program: Program,
+  name: string,
+  { steps }: Schedule,
+  moves: readonly Move[],
+): AnyEventObject | undefined {
+  const last = steps.at(-1);
+  if (last?.entity === name) return last.event as AnyEventObject;
+  const monitor = program.scenario.monitors?.[name];
+  if (monitor === undefined || last === undefined) return undefined;
+  const { row } = carryOut(program, moves.slice(0, -1));
+  const step = program.trie.step[row[program.entities + moves.at(-1)!.thread]];
+  if (step?.type !== 'send' || step.delivery === undefined) return undefined;
+  return hears(monitor, step.delivery) ? heardEvent(step.delivery) : undefined;
 }
 
 /** For each step the earlier ones that it depends on: same thread, or same machine and not commuting. */
@@ -249,15 +277,21 @@ function waiting(program: Program, { row, steps }: Schedule): Waiting[] {
       const holders = other < 0 ? [] : [{ thread: trie.threads[other].name, since: undefined }];
       return { thread, what, entity: undefined, holders };
     }
-    const name = program.entityNames[entity];
-    const told = stringsIn(program.tables[entity].interned.context(row[entity]));
+    const name = program.sent(node)!.entity;
+    const told = stringsIn(program.view(name, row[entity]).context);
     const holders = trie.threads
       .filter((other) => told.has(other.name))
       // Who queues is in its own way only where nobody else is.
       .filter((other, _, all) => all.length === 1 || other.name !== thread)
       .map((other) => ({
         thread: other.name,
-        since: steps.findLast((s) => s.entity === name && s.thread === other.name),
+        // Of what it has, not of the queue that it stands in now.
+        since: steps.findLast(
+          (s) =>
+            s.entity === name &&
+            s.thread === other.name &&
+            (other.name !== thread || s.event?.type !== 'queue_write'),
+        ),
       }));
     return { thread, what, entity: name, holders };
   });

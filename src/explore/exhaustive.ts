@@ -419,8 +419,7 @@ class Round {
   private begin(): void {
     const { program, row, entities } = this;
     for (let e = 0; e < entities; e++) {
-      const rule = program.tables[e].rule(row[e]);
-      if (rule !== undefined) this.violate(rule);
+      for (const rule of program.tables[e].rules(row[e])) this.violate(rule);
     }
     for (const compiled of program.invariants) {
       if (!program.holds(compiled, row)) this.violate(compiled.invariant.id);
@@ -624,8 +623,7 @@ class Round {
     if (steps > this.longest) this.longest = steps;
     if (program.trie.size !== this.knownNodes) this.meetNodes();
     if (entity >= 0) {
-      const rule = program.tables[entity].rule(row[entity]);
-      if (rule !== undefined) this.violate(rule);
+      for (const rule of program.tables[entity].rules(row[entity])) this.violate(rule);
       if (program.visible[entity]) this.checkInvariants(entity);
     }
     const kind = program.trie.kind[node];

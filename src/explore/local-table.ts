@@ -135,10 +135,16 @@ export class LocalTable {
     }
   }
 
-  /** The rule that a snapshot breaks, undefined for none. */
+  /** The rules that a snapshot breaks. */
+  rules(snapshot: number): readonly string[] {
+    return this.interned.allBroken(snapshot);
+  }
+
+  /** Them as one text, undefined for none. */
   rule(snapshot: number): string | undefined {
     if (snapshot in this.broken) return this.broken[snapshot];
-    return (this.broken[snapshot] = this.interned.broken(snapshot));
+    const rules = this.rules(snapshot);
+    return (this.broken[snapshot] = rules.length === 0 ? undefined : [...rules].sort().join('\n'));
   }
 
   /** Must be called when snapshots were interned from elsewhere. */

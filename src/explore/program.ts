@@ -3,10 +3,11 @@
  * of them. All search orders run on this.
  */
 
-import type { AnyEventObject, AnyStateMachine } from 'xstate';
+import type { AnyEventObject, AnyMachineSnapshot, AnyStateMachine } from 'xstate';
+import { Columns, viewOf } from './columns.js';
 import { LocalTable, UNKNOWN, Values } from './local-table.js';
 import { ScenarioError } from './scenario-error.js';
-import type { Entity, EntityView, Invariant, Scenario } from '../../machines/scenario.js';
+import type { EntityView, Invariant, Scenario } from '../../machines/scenario.js';
 import { Kind, ThreadTrie } from './thread-trie.js';
 
 /** Threads are bits of a number. */
@@ -23,6 +24,8 @@ export interface CompiledInvariant {
 }
 
 export class Program {
+  readonly columns: Columns;
+  /** Names of the columns. */
   readonly entityNames: readonly string[];
   /** By entity. Entities of one machine have one table. */
   readonly tables: readonly LocalTable[];
@@ -41,13 +44,12 @@ export class Program {
     readonly scenario: Scenario,
     maxSteps = DEFAULT_MAX_STEPS,
   ) {
-    this.entityNames = Object.keys(scenario.entities);
-    const columns = new Map(this.entityNames.map((name, i) => [name, i]));
+    this.columns = new Columns(scenario);
+    this.entityNames = this.columns.all.map(({ name }) => name);
     const byMachine = new Map<AnyStateMachine, LocalTable>();
     const tables: LocalTable[] = [];
     const initial: number[] = [];
-    for (const name of this.entityNames) {
-      const { machine, input } = asEntity(scenario.entities[name]);
+    for (const { name, machine, input } of this.columns.all) {
       try {
         let table = byMachine.get(machine);
         if (table === undefined) {
@@ -72,13 +74,17 @@ export class Program {
     checkThreads(bodies.length);
     this.trie = new ThreadTrie(
       this.values,
-      (entity, event, where) => {
-        const column = columns.get(entity);
+      (entity, event, delivery, where) => {
+        const column = Object.hasOwn(scenario.entities, entity)
+          ? this.columns.columnOf(entity)
+          : undefined;
         if (column === undefined) {
-          const known = this.entityNames.join(', ');
+          const known = Object.keys(scenario.entities).join(', ');
           throw new ScenarioError(`there is no entity "${entity}"`, where, `there are ${known}`);
         }
-        return { entity: column, event: this.event(column, event, where) };
+        this.checkEvent(entity, event, where);
+        const sent = this.columns.event(entity, event, delivery, where);
+        return { entity: column, event: this.tables[column].event(sent) };
       },
       maxSteps,
     );
@@ -86,7 +92,7 @@ export class Program {
     this.declaredThreads = bodies.length;
     const compiled = (scenario.invariants ?? []).map((invariant): CompiledInvariant => {
       const of = invariant.entities.map((entity) => {
-        const column = columns.get(entity);
+        const column = this.columns.columnOf(entity);
         if (column === undefined) {
           throw new ScenarioError(
             `there is no entity "${entity}"`,
@@ -215,7 +221,7 @@ export class Program {
     if (holds === undefined) {
       const { invariant, columns } = compiled;
       const view = Object.fromEntries(
-        columns.map((column) => [this.entityNames[column], this.view(column, row[column])]),
+        invariant.entities.map((name, i) => [name, this.view(name, row[columns[i]])]),
       );
       try {
         holds = invariant.holds(view);
@@ -229,30 +235,38 @@ export class Program {
     return holds;
   }
 
-  view(entity: number, snapshot: number): EntityView {
-    const { interned } = this.tables[entity];
-    return {
-      state: interned.stateName(snapshot),
-      context: interned.context(snapshot),
-      hasTag: (tag) => interned.snapshot(snapshot).hasTag(tag),
-    };
+  /** An entity or a monitor, in a snapshot of its column. */
+  view(name: string, snapshot: number): EntityView {
+    return viewOf(this.parts(this.columns.columnOf(name)!, snapshot).get(name)!);
   }
 
-  private event(entity: number, event: AnyEventObject, where: string): number {
-    const table = this.tables[entity];
-    const { machine } = table.interned;
+  /** The plain snapshots of what is in a column, by name. */
+  parts(column: number, snapshot: number): ReadonlyMap<string, AnyMachineSnapshot> {
+    const parts = this.columns.parts(column, this.tables[column].interned, snapshot);
+    return new Map(parts.map((part) => [part.name, part.snapshot]));
+  }
+
+  /** What is sent at `node`, as its thread sends it; undefined where nothing is. */
+  sent(node: number): { readonly entity: string; readonly event: AnyEventObject } | undefined {
+    const { trie } = this;
+    const column = trie.entity[node];
+    if (column < 0) return undefined;
+    return this.columns.sent(column, this.tables[column].interned.eventOf(trie.event[node]));
+  }
+
+  private checkEvent(entity: string, event: AnyEventObject, where: string): void {
+    const machine = this.columns.machineOf(entity);
     if (typeof event?.type !== 'string') {
       throw new ScenarioError('an event without a type', where, 'events are { type: … }');
     }
     const known = machine.events as readonly string[];
     if (!known.some((descriptor) => describes(descriptor, event.type))) {
       throw new ScenarioError(
-        `"${this.entityNames[entity]}" accepts no "${event.type}" in any state`,
+        `"${entity}" accepts no "${event.type}" in any state`,
         where,
         `machine "${machine.id}" knows ${known.join(', ')}`,
       );
     }
-    return table.event(event);
   }
 
   private compute(entity: number, snapshot: number, event: number, node: number): number {
@@ -260,9 +274,9 @@ export class Program {
       return this.tables[entity].compute(snapshot, event);
     } catch (error) {
       if (error instanceof ScenarioError) throw error;
-      const { type } = this.tables[entity].interned.eventOf(event);
+      const sent = this.sent(node)!;
       throw new ScenarioError(
-        `"${this.entityNames[entity]}" failed at "${type}": ${messageOf(error)}`,
+        `"${sent.entity}" failed at "${sent.event.type}": ${messageOf(error)}`,
         this.trie.where(node),
         '',
         { cause: error },
@@ -284,10 +298,6 @@ export function checkThreads(count: number): void {
 function describes(descriptor: string, type: string): boolean {
   if (descriptor === '*' || descriptor === type) return true;
   return descriptor.endsWith('.*') && type.startsWith(descriptor.slice(0, -1));
-}
-
-function asEntity(entity: Entity): { readonly machine: AnyStateMachine; readonly input: unknown } {
-  return 'machine' in entity && 'input' in entity ? entity : { machine: entity, input: undefined };
 }
 
 export function messageOf(error: unknown): string {

@@ -56,14 +56,14 @@ export function carryOut(
     if (preempts) preemptions++;
     const reply = values.value(program.reply(row, node, outcome));
     program.step(row, thread, outcome);
-    const entity = trie.entity[node];
+    const sent = program.sent(node);
     const step: Step = trie.step[node]!;
     steps.push({
       thread: trie.threads[thread].name,
       number: trie.depth[node] + 1,
       what: nameOf(program, node, outcome),
-      entity: entity < 0 ? undefined : program.entityNames[entity],
-      event: entity < 0 ? undefined : program.tables[entity].interned.eventOf(trie.event[node]),
+      entity: sent?.entity,
+      event: sent?.event,
       reply,
       preempts,
       ...(step.type === 'send' && step.facts !== undefined ? { facts: step.facts } : {}),
@@ -80,9 +80,7 @@ export function nameOf(program: Program, node: number, outcome: number): string 
   switch (step.type) {
     case 'send': {
       if (step.label !== undefined) return step.label;
-      const { type, ...fields } = program.tables[trie.entity[node]].interned.eventOf(
-        trie.event[node],
-      ) as Readonly<Record<string, unknown>>;
+      const { type, ...fields } = program.sent(node)!.event as Readonly<Record<string, unknown>>;
       const told = Object.values(fields).map((field) =>
         typeof field === 'string' ? field : JSON.stringify(field),
       );

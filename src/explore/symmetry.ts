@@ -108,9 +108,10 @@ export class SymmetryGroup {
     });
     const columns = new Map(program.entityNames.map((name, column) => [name, column]));
     for (const swap of this.swaps) {
-      swap.entities = program.entityNames.map(
-        (name) => columns.get(this.renamed(name, swap)) ?? missing(name, this.renamed(name, swap)),
-      );
+      swap.entities = program.entityNames.map((name, column) => {
+        const image = program.columns.renamed(column, (each) => this.renamed(each, swap));
+        return columns.get(image) ?? missing(name, image);
+      });
     }
     this.layOut();
     this.checkInitial();

@@ -38,8 +38,8 @@ export class ThreadRun {
     this.step = undefined;
     this.loop = undefined;
     let result = next();
-    while (result.done !== true && result.value.type === 'loop') {
-      this.loop = stable(result.value.state) ?? 'undefined';
+    while (result.done !== true && (result.value.type === 'loop' || result.value.type === 'note')) {
+      if (result.value.type === 'loop') this.loop = stable(result.value.state) ?? 'undefined';
       result = generator.next();
     }
     if (result.done !== true) this.step = result.value;

@@ -7,7 +7,7 @@
 import type { AnyEventObject } from 'xstate';
 import { stable } from '../../machines/intern.js';
 import { SELF } from '../../machines/step.js';
-import type { Step, ThreadBody } from '../../machines/step.js';
+import type { Delivery, Step, ThreadBody } from '../../machines/step.js';
 import type { Values } from './local-table.js';
 import { ThreadRun } from './thread-run.js';
 import { ScenarioError } from './scenario-error.js';
@@ -73,7 +73,12 @@ export class ThreadTrie {
 
   constructor(
     private readonly values: Values,
-    private readonly target: (entity: string, event: AnyEventObject, where: string) => SendTarget,
+    private readonly target: (
+      entity: string,
+      event: AnyEventObject,
+      delivery: Delivery | undefined,
+      where: string,
+    ) => SendTarget,
     /** Steps of one thread that are looked at. */
     private readonly maxSteps: number,
   ) {}
@@ -214,7 +219,7 @@ export class ThreadTrie {
       switch (step.type) {
         case 'send':
           kind = Kind.Send;
-          sent = this.target(step.entity, this.addressed(step.event, thread), where);
+          sent = this.target(step.entity, this.addressed(step.event, thread), step.delivery, where);
           break;
         case 'choose':
           kind = Kind.Choose;
@@ -287,7 +292,11 @@ function same(a: Step, b: Step): boolean {
   if (a.type !== b.type) return false;
   switch (a.type) {
     case 'send':
-      return b.type === 'send' && a.entity === b.entity && stable(a.event) === stable(b.event);
+      return (
+        b.type === 'send' &&
+        a.entity === b.entity &&
+        stable([a.event, a.delivery]) === stable([b.event, b.delivery])
+      );
     case 'choose':
       return b.type === 'choose' && stable(a.options) === stable(b.options);
     case 'join':

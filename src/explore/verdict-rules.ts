@@ -25,8 +25,7 @@ export function brokenRules(program: Program, row: Int32Array, final: boolean): 
   const rules: string[] = [];
   const { entities, trie } = program;
   for (let e = 0; e < entities; e++) {
-    const rule = program.tables[e].rule(row[e]);
-    if (rule !== undefined) rules.push(rule);
+    rules.push(...program.tables[e].rules(row[e]));
   }
   for (let c = entities; c < row.length; c++) {
     if (trie.kind[row[c]] === Kind.Threw) rules.push(EXCEPTION);

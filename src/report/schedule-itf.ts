@@ -41,7 +41,8 @@ export interface ItfTrace {
  */
 export function scheduleItf(scenario: Scenario, found: Counterexample): ItfTrace {
   const { program, rows } = statesAlong(scenario, found.steps);
-  const { entities, entityNames, trie } = program;
+  const { entities, trie } = program;
+  const names = [...Object.keys(scenario.entities), ...Object.keys(scenario.monitors ?? {})];
   const threads = trie.threads.map(({ name }) => name);
   const last = new Map<string, string>();
   const states = rows.map((row, index): ItfState => {
@@ -51,8 +52,8 @@ export function scheduleItf(scenario: Scenario, found: Counterexample): ItfTrace
     const final = threads.every((_, t) => !program.enabled(row, t));
     const broken = brokenRules(program, row, final);
     const values: [string, ItfValue][] = [
-      ...entityNames.map((name, e): [string, ItfValue] => {
-        const { state, context } = program.view(e, row[e]);
+      ...names.map((name): [string, ItfValue] => {
+        const { state, context } = program.view(name, row[program.columns.columnOf(name)!]);
         return [entityVariable(name), { state, context: record(context) }];
       }),
       ...threads.map((name, t): [string, ItfValue] => {
@@ -84,7 +85,7 @@ export function scheduleItf(scenario: Scenario, found: Counterexample): ItfTrace
       status: 'violation',
       description: `Created by hotrace explore: ${found.rule}: ${found.says}`,
     },
-    vars: [...entityNames.map(entityVariable), ...threads.map(threadVariable)],
+    vars: [...names.map(entityVariable), ...threads.map(threadVariable)],
     states,
   };
 }

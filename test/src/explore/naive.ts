@@ -35,8 +35,12 @@ interface Ran {
 
 export function naive(scenario: Scenario, maxStates: number): NaiveResult | undefined {
   const bodies = new Map<string, ThreadBody>(Object.entries(scenario.threads));
+  const monitors = Object.entries(scenario.monitors ?? {});
   const machines = Object.fromEntries(
-    Object.entries(scenario.entities).map(([name, entity]) => [name, entity as AnyStateMachine]),
+    [
+      ...Object.entries(scenario.entities),
+      ...monitors.map(([name, { machine }]) => [name, machine] as const),
+    ].map(([name, entity]) => [name, entity as AnyStateMachine]),
   );
   const pendingOf = new Map<string, Ran>();
   const pending = (name: string, replies: readonly unknown[]) => {
@@ -121,9 +125,24 @@ export function naive(scenario: Scenario, maxStates: number): NaiveResult | unde
         const emitted = (actions as { type: string; params: { event: unknown } }[])
           .filter(({ type }) => type === 'xstate.emit')
           .map(({ params }) => params.event);
-        answered(emitted.at(-1), {
-          snapshots: { ...state.snapshots, [step.entity]: to as AnyMachineSnapshot },
-        });
+        const snapshots = { ...state.snapshots, [step.entity]: to as AnyMachineSnapshot };
+        const { delivery } = step;
+        for (const [monitor, { hears }] of delivery === undefined ? [] : monitors) {
+          const { chain, block, dev } = hears ?? {};
+          if (chain !== undefined && chain !== delivery!.chain) continue;
+          if (block !== undefined && block !== delivery!.block) continue;
+          if (dev !== undefined && dev !== delivery!.payload.dev) continue;
+          const { action, payload } = delivery!;
+          const heard = {
+            ...payload,
+            type: action,
+            chain: delivery!.chain,
+            block: delivery!.block,
+          };
+          const [then] = transition(machines[monitor], snapshots[monitor], heard);
+          snapshots[monitor] = then as AnyMachineSnapshot;
+        }
+        answered(emitted.at(-1), { snapshots });
       } else if (step.type === 'choose') {
         for (const option of step.options) answered(option);
       } else if (step.type === 'spawn') {
@@ -230,9 +249,14 @@ function runAgain(
     let spawned = 0;
     const pass = () => {
       loop = '';
-      while (result.done !== true && result.value.type === 'loop') {
-        loop = head = JSON.stringify(result.value.state);
-        at = given;
+      while (
+        result.done !== true &&
+        (result.value.type === 'loop' || result.value.type === 'note')
+      ) {
+        if (result.value.type === 'loop') {
+          loop = head = JSON.stringify(result.value.state);
+          at = given;
+        }
         result = generator.next();
       }
     };
@@ -255,7 +279,9 @@ function countSpawns(body: ThreadBody, name: string, replies: readonly unknown[]
   let result = generator.next();
   let count = 0;
   const pass = () => {
-    while (result.done !== true && result.value.type === 'loop') result = generator.next();
+    while (result.done !== true && /^(loop|note)$/.test(result.value.type)) {
+      result = generator.next();
+    }
   };
   pass();
   for (const reply of replies) {

@@ -74,7 +74,8 @@ const found = [
 );
 
 test('there is something to judge', () => {
-  expect(found.filter(([, rule]) => JUDGED.includes(rule)).length).toBeGreaterThan(3);
+  const judged = found.filter(([, rule, { log }]) => log !== undefined && JUDGED.includes(rule));
+  expect(judged.length).toBeGreaterThan(3);
 });
 
 test.each(found)('%s: replay of the schedule that breaks %s', async (_, rule, scenario, each) => {
@@ -89,15 +90,20 @@ test.each(found)('%s: replay of the schedule that breaks %s', async (_, rule, sc
     expect(event.origin).toEqual({ format: 'schedule', file: scenario.name, line: seen });
     if (seen > 0) expect(event.task?.comm).toBe(each.steps[seen - 1].thread);
   }
-  expect(await readLogHeader(file)).toMatchObject({ kernel: 'v3.6', clock: 'steps' });
+  expect(await readLogHeader(file)).toMatchObject({ clock: 'steps' });
 
   const result = await replay({ files: [file] });
   expect(result.unparsedCount).toBe(0);
   expect(result.events).toBe(events.length);
   expect(result.byType['model_step']).toBe(each.steps.length);
+  const broken = result.verdicts.filter(({ status }) => status === 'violated');
+  if (scenario.log === undefined) {
+    // Its steps say nothing in the kernel's words.
+    expect(broken).toEqual([]);
+    return;
+  }
   expect(result.kernel).toMatchObject({ by: 'stated', contradictions: [] });
   expect(result.kernel.profile.name).toBe('v3.6');
-  const broken = result.verdicts.filter(({ status }) => status === 'violated');
   if (JUDGED.includes(rule)) expect(broken.map((v) => v.rule.id)).toEqual([rule]);
   // Such a schedule may break one of these besides.
   else for (const { rule: other } of broken) expect(JUDGED).toContain(other.id);
