@@ -1,0 +1,77 @@
+/**
+ * One search of the storm in a process of its own, so that nothing is warm: prints what it took as
+ * JSON. `node hotrace-storm.js LISTENER DEVICES [WARM]`, WARM: how often it is searched again.
+ */
+
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { storm } from '../../../machines/races/storm.js';
+import { Exhaustive, NO_REDUCTION } from '../../../src/explore/exhaustive.js';
+import type { SearchStats } from '../../../src/explore/exhaustive.js';
+import { Program } from '../../../src/explore/program.js';
+
+export type Listener = Parameters<typeof storm>[1];
+
+export interface StormSearch {
+  readonly stats: SearchStats;
+  /** Undefined: the search was complete. */
+  readonly cut: string | undefined;
+  readonly violated: readonly string[];
+  /** ms */
+  readonly ms: number;
+}
+
+export interface StormRun extends StormSearch {
+  /** ms of the process, from its start to its end. */
+  readonly whole: number;
+  /** ms, the median of the repeated searches; NaN for none. */
+  readonly warm: number;
+  /** Most MB of the process that were resident by the end of the first search. */
+  readonly resident: number;
+}
+
+/** A program is made and searched. */
+export function searchStorm(devices: number, listener: Listener, reduced = true): StormSearch {
+  const begin = performance.now();
+  const program = new Program(storm(devices, listener));
+  const options = reduced ? {} : { reductions: NO_REDUCTION };
+  const { stats, cut, violated } = new Exhaustive(program, options).run();
+  return { stats, cut, violated: [...violated.keys()], ms: performance.now() - begin };
+}
+
+/** Final states of the unreduced search in which some machine breaks a rule. */
+export function wrongFinals(devices: number, listener: Listener): number {
+  const program = new Program(storm(devices, listener));
+  let wrong = 0;
+  new Exhaustive(program, {
+    reductions: NO_REDUCTION,
+    onFinal: (row) => {
+      if (program.tables.some((table, e) => table.rule(row[e]) !== undefined)) wrong++;
+    },
+  }).run();
+  return wrong;
+}
+
+export const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
+
+/** Searches in a new process; throws where that fails. */
+export function runStorm(devices: number, listener: Listener, warm = 0): StormRun {
+  const begin = performance.now();
+  const { stdout, stderr, status } = spawnSync(
+    process.execPath,
+    [fileURLToPath(import.meta.url), listener, String(devices), String(warm)],
+    { encoding: 'utf8' },
+  );
+  if (status !== 0) throw new Error(stderr);
+  return { ...(JSON.parse(stdout) as Omit<StormRun, 'whole'>), whole: performance.now() - begin };
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [listener, devices, warm] = process.argv.slice(2);
+  const search = () => searchStorm(Number(devices), listener === 'accepts' ? 'accepts' : 'remembers');
+  const cold = search();
+  const resident = process.resourceUsage().maxRSS / 1024;
+  const again = Array.from({ length: Number(warm) }, () => search().ms);
+  process.stdout.write(JSON.stringify({ ...cold, resident, warm: median(again) }));
+}
