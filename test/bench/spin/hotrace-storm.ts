@@ -1,7 +1,4 @@
-/**
- * One search of the storm in a process of its own, so that nothing is warm: prints what it took as
- * JSON. `node hotrace-storm.js LISTENER DEVICES [WARM]`, WARM: how often it is searched again.
- */
+/** Searches of the storm, here or in a process of their own, and what they took. */
 
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -9,6 +6,8 @@ import { storm } from '../../../machines/races/storm.js';
 import { Exhaustive, NO_REDUCTION } from '../../../src/explore/exhaustive.js';
 import type { SearchStats } from '../../../src/explore/exhaustive.js';
 import { Program } from '../../../src/explore/program.js';
+
+const SEARCH = fileURLToPath(new URL('storm-process.js', import.meta.url));
 
 export type Listener = Parameters<typeof storm>[1];
 
@@ -75,27 +74,11 @@ export function runStorm(devices: number, listener: Listener, warm = 0): StormRu
   const begin = performance.now();
   const { stdout, stderr, status } = spawnSync(
     process.execPath,
-    [fileURLToPath(import.meta.url), listener, String(devices), String(warm)],
+    [SEARCH, listener, String(devices), String(warm)],
     { encoding: 'utf8' },
   );
   const clock = performance.now() - begin;
   if (status !== 0) throw new Error(stderr);
   const run = JSON.parse(stdout) as StormRun;
   return { ...run, whole: Math.min(run.whole, clock) };
-}
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [listener, devices, warm] = process.argv.slice(2);
-  const search = () =>
-    searchStorm(Number(devices), listener === 'accepts' ? 'accepts' : 'remembers');
-  const cold = search();
-  const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
-  const again = Array.from({ length: Number(warm) }, () => search().ms);
-  const run: StormRun = {
-    ...cold,
-    whole: (userCPUTime + systemCPUTime) / 1000,
-    resident: maxRSS / 1024,
-    ...(again.length > 0 ? { warm: median(again) } : {}),
-  };
-  process.stdout.write(JSON.stringify(run));
 }
