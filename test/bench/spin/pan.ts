@@ -86,7 +86,10 @@ export function getSpin(): string | undefined {
   return spinIsThere() ? undefined : 'spin was installed and does not run';
 }
 
-/** Throws where SPIN or gcc does not take the model. */
+/** SPIN, gcc or the verifier did not do as it should. */
+export class PanError extends Error {}
+
+/** Throws PanError. */
 export function runPan({ model, devices, optimise = '-O2', unreduced, limit }: PanOptions): PanRun {
   const folder = mkdtempSync(path.join(tmpdir(), 'hotrace-spin-'));
   try {
@@ -113,7 +116,7 @@ function timed(cwd: string, line: string, fine = [0]): { text: string; seconds: 
   );
   const took = /took (\S+) (\S+) (\S+)\s*$/.exec(stderr);
   if (took === null || status === null || !fine.includes(status)) {
-    throw new Error(`${line}: ${stdout.slice(-500)}${stderr.slice(-500)}`);
+    throw new PanError(`${line}: ${stdout.slice(-500)}${stderr.slice(-500)}`);
   }
   const [clock, user, system] = took.slice(1).map(Number);
   return { text: stdout, seconds: Math.min(clock, user + system) };
@@ -122,7 +125,7 @@ function timed(cwd: string, line: string, fine = [0]): { text: string; seconds: 
 function figures(text: string): Omit<PanRun, 'make' | 'search'> {
   const number = (pattern: RegExp) => {
     const found = pattern.exec(text);
-    if (found === null) throw new Error(`no ${pattern.source} in what pan printed: ${text}`);
+    if (found === null) throw new PanError(`no ${pattern.source} in what pan printed: ${text}`);
     return Number(found[1]);
   };
   const complete = !text.includes('Search not completed');
