@@ -1,69 +1,50 @@
 /**
  * The add/remove storm: N devices, each with a thread that adds it and one that removes it, one
- * mutex, two listeners. Prints states, time and memory, reduced beside unreduced from the same run;
- * and random schedules a second beside fast-check's scheduler on the same program.
+ * mutex, two listeners. Prints states, time and memory, each in a fresh process; transitions a
+ * second without reduction; and random schedules a second beside fast-check's scheduler on the same
+ * program.
  */
 
 import fc from 'fast-check';
-import { createMachine } from 'xstate';
-import type { AnyStateMachine } from 'xstate';
 import { addRemove } from '../../machines/races/add-remove.js';
-import { Exhaustive, NO_REDUCTION } from '../../src/explore/exhaustive.js';
-import type { SearchResult } from '../../src/explore/exhaustive.js';
 import { Program } from '../../src/explore/program.js';
 import { sample } from '../../src/explore/sample.js';
 import { randomWalk } from '../../src/explore/samplers/random-walk.js';
+import { goal } from './goal.js';
+import { runStorm, searchStorm } from './spin/hotrace-storm.js';
 
-const accepts: AnyStateMachine = createMachine({
-  id: 'accepts',
-  on: { ADD_DEVICE: { actions: () => {} }, DEL_DEVICE: { actions: () => {} } },
-});
-const LISTENERS = { accepts, remembers: undefined } as const;
-const UNREDUCED_STATES = 2_000_000;
-
-interface Measured {
-  readonly result: SearchResult;
-  readonly ms: number;
-}
-
-function search(what: keyof typeof LISTENERS, devices: number, reduced: boolean): Measured {
-  const listener = LISTENERS[what];
-  const scenario = addRemove({
-    devices,
-    listeners: 2,
-    ...(listener === undefined ? {} : { listener }),
-  });
-  const begin = performance.now();
-  const result = new Exhaustive(new Program(scenario), {
-    ...(reduced ? {} : { reductions: NO_REDUCTION }),
-    bounds: { states: UNREDUCED_STATES },
-  }).run();
-  return { result, ms: performance.now() - begin };
-}
+const WARM_RUNS = 5;
+/** Largest N, and within how many seconds. */
+const LARGEST = { accepts: { devices: 8, seconds: 5 }, remembers: { devices: 6, seconds: 2 } };
 
 const out = (text: string) => void process.stdout.write(`${text}\n`);
 const n = (value: number) => Math.round(value).toLocaleString('en');
 
-out('add/remove storm, every interleaving');
-out('  listeners   N    states  transitions       ms   bytes/state   unreduced');
-for (const what of ['accepts', 'remembers'] as const) {
-  // Warm: what is measured is the search, not the compiler.
-  search(what, 3, true);
-  for (let devices = 2; devices <= (what === 'accepts' ? 8 : 6); devices++) {
-    const { result, ms } = search(what, devices, true);
-    const { states, transitions, bytes } = result.stats;
-    let beside = '';
-    if (devices <= 3) {
-      const full = search(what, devices, false);
-      const rate = (full.result.stats.transitions / full.ms) * 1000;
-      beside = `${n(full.result.stats.states)} states, ${n(full.ms)} ms, ${n(rate)} transitions/s: ${(full.ms / ms).toFixed(1)} x the time`;
-    }
-    const cut = result.cut === undefined ? '' : ` (cut: ${result.cut})`;
+out('add/remove storm, every interleaving; ms of the search, and of the whole process');
+out(
+  '  listeners   N    states  transitions   process    search      warm   bytes/state   resident',
+);
+for (const listener of ['accepts', 'remembers'] as const) {
+  const { devices: largest, seconds } = LARGEST[listener];
+  for (let devices = 2; devices <= largest; devices++) {
+    const run = runStorm(devices, listener, WARM_RUNS);
+    const { states, allTransitions, bytes } = run.stats;
+    const ms = [run.whole, run.ms, run.warm ?? NaN].map((time) => n(time).padStart(8));
+    const cut = run.cut === undefined ? '' : ` (cut: ${run.cut})`;
     out(
-      `  ${what.padEnd(10)}  ${devices}  ${n(states).padStart(8)}  ${n(transitions).padStart(11)}  ${n(ms).padStart(7)}   ${n(bytes / states).padStart(11)}   ${beside}${cut}`,
+      `  ${listener.padEnd(10)}  ${devices}  ${n(states).padStart(8)}  ${n(allTransitions).padStart(11)}  ${ms.join('  ')}   ${n(bytes / states).padStart(11)}   ${n(run.resident).padStart(5)} MB${cut}`,
     );
+    if (devices === largest) {
+      const what = `N = ${devices}, ${listener}: s of a fresh process`;
+      out(goal(what, run.cut === undefined ? run.whole / 1000 : Infinity, 'most', seconds));
+    }
   }
 }
+
+const unreduced = searchStorm(4, 'accepts', false);
+const { states, transitions, bytes } = unreduced.stats;
+out(`unreduced, N = 4, accepts: ${n(states)} states, ${n(bytes / states)} bytes each`);
+out(goal('transitions a second', (transitions / unreduced.ms) * 1000, 'least', 2_000_000));
 
 /** The race of 2012 written for fast-check's scheduler: every step is a scheduled promise. */
 async function withFastCheck(runs: number): Promise<number> {
@@ -116,4 +97,5 @@ const ours = withHotrace(50_000);
 const theirs = await withFastCheck(3000);
 out('random schedules of the race of 2012');
 out(`  hotrace     ${n(ours)} a second`);
-out(`  fast-check  ${n(theirs)} a second: hotrace draws ${(ours / theirs).toFixed(1)} x as many`);
+out(`  fast-check  ${n(theirs)} a second`);
+out(goal('times as many', ours / theirs, 'least', 10));
