@@ -208,13 +208,16 @@ export class Exhaustive {
 
 const WALKS = 64;
 const WALK_STEPS = 1000;
+/** So many walks in a row that meet nothing new are enough. */
+const IDLE_WALKS = 8;
 
 /** Random walks, so that most of what threads do is known. */
 function walkAhead(program: Program, walks: number): void {
   const { trie } = program;
   const random = new RandomNumbers(0);
-  for (let walk = 0; walk < walks; walk++) {
+  for (let walk = 0, met = 0; walk < walks && walk - met < IDLE_WALKS; walk++) {
     const threads = trie.threads.length;
+    const { size } = trie;
     checkThreads(threads);
     const row = program.start(threads);
     // A walk that meets a thread for the first time ends there: it has no column.
@@ -225,6 +228,7 @@ function walkAhead(program: Program, walks: number): void {
       const t = enabled[random.below(enabled.length)];
       program.step(row, t, random.below(program.outcomes(row, t)));
     }
+    if (trie.size > size) met = walk;
   }
 }
 
