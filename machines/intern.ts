@@ -6,7 +6,7 @@
  * xstate stays the only semantics. Design section 3.
  */
 
-import { initialTransition, transition } from 'xstate';
+import { createActor, initialTransition } from 'xstate';
 import type {
   AnyEventObject,
   AnyMachineSnapshot,
@@ -66,7 +66,42 @@ interface EmitAction {
 const NONE: readonly AnyEventObject[] = [];
 const NONE_BROKEN: readonly string[] = [];
 
+/**
+ * xstate's `transition`, which makes an actor in its first state for every step, with one actor for
+ * all steps.
+ */
+class PureSteps {
+  private actions: unknown[] = [];
+  private readonly scope: Parameters<AnyStateMachine['transition']>[2];
+
+  constructor(private readonly machine: AnyStateMachine) {
+    const self = createActor(machine);
+    this.scope = {
+      self,
+      id: '',
+      sessionId: '',
+      logger: () => undefined,
+      defer: () => undefined,
+      emit: () => undefined,
+      system: self.system,
+      stopChild: () => undefined,
+      actionExecutor: (action) => void this.actions.push(action),
+    };
+  }
+
+  /** The snapshot after an event, and what the machine would do on the way. */
+  make(
+    snapshot: SnapshotFrom<AnyStateMachine>,
+    event: EventObject,
+  ): readonly [SnapshotFrom<AnyStateMachine>, readonly unknown[]] {
+    this.actions = [];
+    const next = this.machine.transition(snapshot, event, this.scope);
+    return [next, this.actions];
+  }
+}
+
 export class InternedMachine {
+  private readonly steps: PureSteps;
   private readonly ids = new Map<string, number>();
   private readonly known: Known[] = [];
   private readonly events: EventObject[] = [];
@@ -80,6 +115,7 @@ export class InternedMachine {
     readonly machine: AnyStateMachine,
     alphabet: readonly string[] = [],
   ) {
+    this.steps = new PureSteps(machine);
     this.intern(initialTransition(machine)[0]);
     for (const type of alphabet) this.event({ type });
   }
@@ -196,8 +232,8 @@ export class InternedMachine {
   private compute(snapshot: number, event: number): number {
     const from = this.known[snapshot];
     const sent = this.events[event];
-    const [to, actions] = transition(this.machine, from.snapshot, sent);
-    const [again, actionsAgain] = transition(this.machine, from.snapshot, sent);
+    const [to, actions] = this.steps.make(from.snapshot, sent);
+    const [again, actionsAgain] = this.steps.make(from.snapshot, sent);
     const id = this.intern(to);
     const replies = emitted(actions);
     if (id !== this.intern(again) || stable(replies) !== stable(emitted(actionsAgain))) {

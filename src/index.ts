@@ -69,7 +69,7 @@ export type { OtherOrder } from './explore/other-order.js';
 export type { ScheduledStep } from './explore/schedule.js';
 export { scheduleItf } from './report/schedule-itf.js';
 export type { ItfState, ItfTrace, ItfValue } from './report/schedule-itf.js';
-export type { Bounds, Reductions, SearchStats } from './explore/exhaustive.js';
+export type { Bounds, Reductions, SearchStats } from './explore/search-options.js';
 export { ScenarioError } from './explore/scenario-error.js';
 export { scenario } from '../machines/scenario.js';
 export type {

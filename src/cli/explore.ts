@@ -8,7 +8,7 @@ import { classNumber } from '../explore/class-number.js';
 import type { ClassNumberOptions } from '../explore/class-number.js';
 import { explore, STRATEGIES } from '../explore/explore.js';
 import type { Exploration, ExploreOptions, Strategy } from '../explore/explore.js';
-import type { SearchStats } from '../explore/exhaustive.js';
+import type { SearchStats } from '../explore/search-options.js';
 import { ScenarioError } from '../explore/scenario-error.js';
 import { scheduleMermaid } from '../report/schedule-mermaid.js';
 import { classNumberText } from '../report/class-number-text.js';

@@ -5,7 +5,7 @@
  * (Musuvathi and Qadeer, PLDI 2007) for the bound.
  */
 
-import type { Bounds, Cut } from './exhaustive.js';
+import type { Bounds, Cut } from './search-options.js';
 import { memoryExceeded } from './memory.js';
 import { checkThreads } from './program.js';
 import type { Program } from './program.js';

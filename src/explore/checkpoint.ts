@@ -19,7 +19,7 @@ import {
 import { crc32 } from 'node:zlib';
 import { stable } from '../../machines/intern.js';
 import type { Scenario } from '../../machines/scenario.js';
-import type { Reductions } from './exhaustive.js';
+import type { Reductions } from './search-options.js';
 import { messageOf } from './program.js';
 import type { SavedSearch } from './saved-search.js';
 

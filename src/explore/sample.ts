@@ -1,6 +1,6 @@
 /** Random schedules: real violations, and never a proof that there are none. */
 
-import type { Bounds, Cut } from './exhaustive.js';
+import type { Bounds, Cut } from './search-options.js';
 import { memoryExceeded } from './memory.js';
 import { checkThreads } from './program.js';
 import type { Program } from './program.js';

@@ -6,7 +6,7 @@
 
 import type { EventObject } from 'xstate';
 import type { ToldSnapshot } from '../../machines/intern.js';
-import type { Cut, SearchStats } from './exhaustive.js';
+import type { Cut, SearchStats } from './search-options.js';
 import type { SavedFutures } from './futures.js';
 import type { LocalTable } from './local-table.js';
 import { messageOf } from './program.js';

@@ -3,8 +3,9 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { storm } from '../../../machines/races/storm.js';
-import { Exhaustive, NO_REDUCTION } from '../../../src/explore/exhaustive.js';
-import type { SearchStats } from '../../../src/explore/exhaustive.js';
+import { Exhaustive } from '../../../src/explore/exhaustive.js';
+import { NO_REDUCTION } from '../../../src/explore/search-options.js';
+import type { SearchStats } from '../../../src/explore/search-options.js';
 import { Program } from '../../../src/explore/program.js';
 
 const SEARCH = fileURLToPath(new URL('storm-process.js', import.meta.url));

@@ -23,7 +23,7 @@ import { addRemove } from '../../../machines/races/add-remove.js';
 import { deliver, note, send } from '../../../machines/step.js';
 import type { Payload, Thread, ThreadBody } from '../../../machines/step.js';
 import { confirm } from '../../../src/explore/confirm.js';
-import { NO_REDUCTION } from '../../../src/explore/exhaustive.js';
+import { NO_REDUCTION } from '../../../src/explore/search-options.js';
 import { explore } from '../../../src/explore/explore.js';
 import { Program } from '../../../src/explore/program.js';
 import { carryOut } from '../../../src/explore/schedule.js';

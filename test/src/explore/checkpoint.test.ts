@@ -11,8 +11,13 @@ import {
   readCheckpoint,
   writeCheckpoint,
 } from '../../../src/explore/checkpoint.js';
-import { ALL_REDUCTIONS, Exhaustive, NO_REDUCTION } from '../../../src/explore/exhaustive.js';
-import type { Reductions, SearchOptions, SearchResult } from '../../../src/explore/exhaustive.js';
+import { Exhaustive } from '../../../src/explore/exhaustive.js';
+import { ALL_REDUCTIONS, NO_REDUCTION } from '../../../src/explore/search-options.js';
+import type {
+  Reductions,
+  SearchOptions,
+  SearchResult,
+} from '../../../src/explore/search-options.js';
 import { DEFAULT_MAX_STEPS, Program } from '../../../src/explore/program.js';
 import { ScenarioError } from '../../../src/explore/scenario-error.js';
 import { random, randomScenario } from './random-scenario.js';

@@ -6,8 +6,9 @@
 import { describe, expect, test } from 'vitest';
 import { setup } from 'xstate';
 import type { AnyStateMachine } from 'xstate';
-import { Exhaustive, NO_REDUCTION } from '../../../src/explore/exhaustive.js';
-import type { Reductions, SearchStats } from '../../../src/explore/exhaustive.js';
+import { Exhaustive } from '../../../src/explore/exhaustive.js';
+import { NO_REDUCTION } from '../../../src/explore/search-options.js';
+import type { Reductions, SearchStats } from '../../../src/explore/search-options.js';
 import { Program } from '../../../src/explore/program.js';
 import type { Scenario } from '../../../machines/scenario.js';
 import { send } from '../../../machines/step.js';

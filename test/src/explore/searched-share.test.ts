@@ -2,7 +2,8 @@
 
 import { expect, test } from 'vitest';
 import { addRemove } from '../../../machines/races/add-remove.js';
-import { Exhaustive, NO_REDUCTION } from '../../../src/explore/exhaustive.js';
+import { Exhaustive } from '../../../src/explore/exhaustive.js';
+import { NO_REDUCTION } from '../../../src/explore/search-options.js';
 import { Program } from '../../../src/explore/program.js';
 import { searchedShare } from '../../../src/explore/searched-share.js';
 import { PROGRAMS } from './published-programs.js';
