@@ -29,6 +29,23 @@ export class ImpureMachineError extends Error {
   }
 }
 
+/**
+ * Gives a number to what has none yet; replaced where several threads of a process must give the
+ * same numbers.
+ *
+ * @param known the number, where it has got one meanwhile
+ * @param told what is numbered, as plain JSON
+ * @param give numbers it
+ */
+export type Numbering = (
+  known: () => number | undefined,
+  told: () => unknown,
+  give: () => number,
+) => number;
+
+/** Of one thread. */
+export const numberedHere: Numbering = (_known, _told, give) => give();
+
 interface Known {
   readonly snapshot: SnapshotFrom<AnyStateMachine>;
   /** Status and value as text: the part of its key that goes before the context. */
@@ -107,6 +124,10 @@ export class InternedMachine {
   private readonly events: EventObject[] = [];
   private readonly eventIds = new Map<string, number>();
 
+  /** How snapshots and events get their numbers. */
+  numberSnapshot: Numbering = numberedHere;
+  numberEvent: Numbering = numberedHere;
+
   /** Snapshots are numbered from 0, the initial one. */
   readonly initial = 0;
 
@@ -142,13 +163,20 @@ export class InternedMachine {
   /** The id of an event; equal events (by type and payload) have one id. */
   event(event: EventObject): number {
     const key = stable(event);
-    let id = this.eventIds.get(key);
-    if (id === undefined) {
-      id = this.events.length;
-      this.events.push(event);
-      this.eventIds.set(key, id);
-    }
-    return id;
+    return this.eventIds.get(key) ?? this.newEvent(key, event);
+  }
+
+  private newEvent(key: string, event: EventObject): number {
+    return this.numberEvent(
+      () => this.eventIds.get(key),
+      () => event,
+      () => {
+        const id = this.events.length;
+        this.events.push(event);
+        this.eventIds.set(key, id);
+        return id;
+      },
+    );
   }
 
   /**
@@ -219,8 +247,7 @@ export class InternedMachine {
 
   /** A snapshot as plain data, for `resolve`. */
   told(snapshot: number): ToldSnapshot {
-    const { value, context, status } = this.known[snapshot].snapshot as ToldSnapshot;
-    return { value, context, status };
+    return tellSnapshot(this.known[snapshot].snapshot);
   }
 
   /** The number of a snapshot that was told. Throws where the machine has no such state. */
@@ -249,20 +276,33 @@ export class InternedMachine {
   private intern(snapshot: SnapshotFrom<AnyStateMachine>): number {
     const state = `${snapshot.status} ${stable(snapshot.value)} `;
     const key = state + stable(snapshot.context);
-    const known = this.ids.get(key);
-    if (known !== undefined) return known;
-    const id = this.known.length;
-    this.ids.set(key, id);
-    this.known.push({
-      snapshot,
-      state,
-      broken: brokenRules(snapshot),
-      next: [],
-      accepted: [],
-      replies: [],
-    });
-    return id;
+    return this.ids.get(key) ?? this.newSnapshot(key, state, snapshot);
   }
+
+  private newSnapshot(key: string, state: string, snapshot: SnapshotFrom<AnyStateMachine>): number {
+    return this.numberSnapshot(
+      () => this.ids.get(key),
+      () => tellSnapshot(snapshot),
+      () => {
+        const id = this.known.length;
+        this.ids.set(key, id);
+        this.known.push({
+          snapshot,
+          state,
+          broken: brokenRules(snapshot),
+          next: [],
+          accepted: [],
+          replies: [],
+        });
+        return id;
+      },
+    );
+  }
+}
+
+function tellSnapshot(snapshot: SnapshotFrom<AnyStateMachine>): ToldSnapshot {
+  const { value, context, status } = snapshot as ToldSnapshot;
+  return { value, context, status };
 }
 
 /** What a violated state has to say, where it does. */

@@ -62,6 +62,9 @@ export {
   notifierToErrno,
   stops,
 } from './bus/notify-return.js';
+export { exploreParallel } from './explore/parallel.js';
+export type { ParallelOptions } from './explore/parallel.js';
+export type { ScenarioSource } from './explore/scenario-source.js';
 export { explore } from './explore/explore.js';
 export type { Exploration, ExploreOptions } from './explore/explore.js';
 export type { Counterexample, Waiting } from './explore/counterexample.js';

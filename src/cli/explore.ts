@@ -1,6 +1,7 @@
 /** `hotrace explore`. */
 
 import { rmSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
 import { SingleBar } from 'cli-progress';
 import { CATALOGUE } from '../../machines/races/catalogue.js';
 import { CheckpointError } from '../explore/checkpoint.js';
@@ -9,6 +10,7 @@ import type { ClassNumberOptions } from '../explore/class-number.js';
 import { explore, STRATEGIES } from '../explore/explore.js';
 import type { Exploration, ExploreOptions, Strategy } from '../explore/explore.js';
 import type { SearchStats } from '../explore/search-options.js';
+import { exploreParallel } from '../explore/parallel.js';
 import { ScenarioError } from '../explore/scenario-error.js';
 import { scheduleMermaid } from '../report/schedule-mermaid.js';
 import { classNumberText } from '../report/class-number-text.js';
@@ -42,6 +44,7 @@ export interface ExploreFlags {
   readonly stats?: boolean;
   readonly json?: boolean;
   readonly list?: boolean;
+  readonly jobs?: string;
   readonly checkpoint?: string;
   readonly checkpointEvery?: string;
   readonly resume?: string;
@@ -52,6 +55,7 @@ export interface ExploreFlags {
 }
 
 const QUIET_MS = 1000;
+const MAX_JOBS = 64;
 
 /** Returns the exit code. Throws UsageError. */
 export async function runExplore(
@@ -92,12 +96,14 @@ export async function runExplore(
       );
       return EXIT.clean;
     }
-    result = explore(scenario, {
+    const told: ExploreOptions = {
       ...options(flags),
       coverage: flags.stats === true,
       onProgress: (s, share) => progress.searched(s, share),
       onRuns: (done, runs) => progress.drawn(done, runs),
-    });
+    };
+    const jobs = whole('--jobs', flags.jobs) ?? 1;
+    result = jobs > 1 ? await exploreWith(jobs, named, told) : explore(scenario, told);
   } catch (error) {
     if (error instanceof CheckpointError) throw new UsageError(error.message);
     if (!(error instanceof ScenarioError)) throw error;
@@ -124,6 +130,25 @@ export async function runExplore(
     : result.verdict === 'violated'
       ? EXIT.violated
       : EXIT.inconclusive;
+}
+
+/** By several threads. Throws UsageError where the options ask for what one thread does. */
+async function exploreWith(
+  jobs: number,
+  named: string,
+  { strategy, checkpoint, resume, ...rest }: ExploreOptions,
+): Promise<Exploration> {
+  if (strategy !== 'exhaustive' || (checkpoint ?? resume) !== undefined) {
+    throw new UsageError('--jobs goes with --strategy exhaustive, and not with a checkpoint');
+  }
+  if (jobs > MAX_JOBS) throw new UsageError(`--jobs ${jobs}: at most ${MAX_JOBS}`);
+  const library = libraryEntry();
+  const source = {
+    module: new URL('./cli/scenario-file.js', pathToFileURL(library)).href,
+    name: 'loadScenario',
+    args: [named, library],
+  };
+  return exploreParallel(source, { ...rest, jobs });
 }
 
 function options(flags: ExploreFlags): ExploreOptions {

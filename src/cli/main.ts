@@ -95,6 +95,7 @@ function program(done: (code: number) => void): Command {
     .option('--no-alone', 'without running alone what commutes with all others')
     .option('--no-sections', 'without taking critical sections as one step')
     .option('--no-symmetry', 'without symmetry')
+    .option('--jobs <n>', 'threads that search (1)')
     .option('--checkpoint <file>', 'keep the search in a file while it runs')
     .option('--checkpoint-every <seconds>', 'how often (5)')
     .option('--resume <file>', 'go on from a checkpoint of the same search')

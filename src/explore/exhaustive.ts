@@ -42,7 +42,7 @@ export class Exhaustive {
     restoreProgram(program, saved.program);
     const declared = program.scenario.symmetry ?? [];
     if (reductions.symmetry && declared.length > 0) {
-      this.group = new SymmetryGroup(program, declared, saved.projections);
+      this.group = new SymmetryGroup(program, declared);
     }
     checkMachines(program, saved.program);
     this.futures.restore(saved.futures);

@@ -133,18 +133,34 @@ export function explore(scenario: Scenario, options: ExploreOptions = {}): Explo
   }
   if (strategy !== 'exhaustive') return exploreAtRandom(program, strategy, options);
   const { violated, cut, stats } = exhaust(program, options);
-  const rules = [...violated.keys()];
+  return conclude(scenario, options, [...violated.keys()], cut, stats);
+}
+
+/**
+ * What a search of all interleavings came to. The schedules are searched for in a program of their
+ * own: they depend on nothing that the search has met, nor on how many threads searched.
+ */
+export function conclude(
+  scenario: Scenario,
+  options: ExploreOptions,
+  violated: readonly string[],
+  cut: Cut | undefined,
+  stats: SearchStats,
+): Exploration {
+  const { bounds } = options;
+  const rules = [...violated].sort();
+  const program = new Program(scenario, bounds?.steps ?? DEFAULT_MAX_STEPS);
   const found =
     rules.length === 0
       ? undefined
       : searchBounded(program, {
-          symmetry,
+          symmetry: options.reductions?.symmetry ?? true,
           until: rules,
           bounds: { states: MAX_CHEAPEST, time: bounds?.time ?? CHEAPEST_MS },
         });
   return {
     scenario: scenario.name,
-    strategy,
+    strategy: 'exhaustive',
     verdict: verdict(rules.length, cut),
     cut,
     counterexamples: rules.flatMap((rule) => {

@@ -4,7 +4,8 @@
  */
 
 import type { AnyStateMachine, EventObject } from 'xstate';
-import { InternedMachine, stable } from '../../machines/intern.js';
+import { InternedMachine, numberedHere, stable } from '../../machines/intern.js';
+import type { Numbering } from '../../machines/intern.js';
 import { ScenarioError } from './scenario-error.js';
 
 /** Plain values by number; equal ones have one. 0 is undefined. */
@@ -12,16 +13,26 @@ export class Values {
   private readonly ids = new Map<string, number>();
   private readonly values: unknown[] = [undefined];
 
+  /** How values get their numbers. */
+  number: Numbering = numberedHere;
+
   intern(value: unknown): number {
     if (value === undefined) return 0;
     const key = stable(value);
-    let id = this.ids.get(key);
-    if (id === undefined) {
-      id = this.values.length;
-      this.values.push(value);
-      this.ids.set(key, id);
-    }
-    return id;
+    return this.ids.get(key) ?? this.add(key, value);
+  }
+
+  private add(key: string, value: unknown): number {
+    return this.number(
+      () => this.ids.get(key),
+      () => value,
+      () => {
+        const id = this.values.length;
+        this.values.push(value);
+        this.ids.set(key, id);
+        return id;
+      },
+    );
   }
 
   value(id: number): unknown {

@@ -157,7 +157,6 @@ export class Round {
     const { rows, sleepOf } = (visited as LocalVisited).save();
     return {
       program: saveProgram(program),
-      projections: this.group?.saveProjections(),
       futures: futures.save(),
       sections: sections.save(),
       round: {

@@ -47,7 +47,6 @@ export interface SavedRound {
 
 export interface SavedSearch {
   readonly program: SavedProgram;
-  readonly projections: readonly string[] | undefined;
   readonly futures: SavedFutures;
   readonly sections: SavedSections;
   readonly round: SavedRound;

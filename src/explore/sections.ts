@@ -72,6 +72,11 @@ export class Sections {
     this.divided |= this.bit[mutex];
   }
 
+  /** The same of mutexes that another thread found, as bits. */
+  divideAll(mutexes: number): void {
+    this.divided |= mutexes;
+  }
+
   /** Takes nodes into account that were met since. Returns whether less holds than before. */
   learn(): boolean {
     const { trie, visible } = this.program;

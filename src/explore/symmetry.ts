@@ -47,7 +47,6 @@ export class SymmetryGroup {
   /** By table, set, index, event. */
   private readonly eventProjections = new Map<LocalTable, number[][][]>();
   private readonly nodeProjections: Int32Array[][];
-  private readonly projectionIds = new Map<string, number>();
   /** By set, then index: the columns of that index; and the columns of no index. */
   private ownColumns: number[][][] = [];
   private sharedColumns: number[][] = [];
@@ -55,13 +54,10 @@ export class SymmetryGroup {
   private best = new Int32Array(0);
   private threadCount = 0;
 
-  /** @param projections of a search that is taken up again */
   constructor(
     private readonly program: Program,
     declared: readonly Symmetry[],
-    projections: readonly string[] = [],
   ) {
-    projections.forEach((projection, id) => this.projectionIds.set(projection, id));
     this.sizes = declared.map((families, set) => {
       const sizes = new Set(Object.values(families).map((names) => names.length));
       const where = `symmetry ${set + 1}`;
@@ -153,14 +149,6 @@ export class SymmetryGroup {
       reply = this.replyImage(reply, swap);
     }
     return { next, reply };
-  }
-
-  /**
-   * What decides between equal claims to be the representative: projections, by number. A search
-   * that is taken up again must decide as before.
-   */
-  saveProjections(): readonly string[] {
-    return [...this.projectionIds.keys()];
   }
 
   /** Looks at threads that were met since. */
@@ -523,13 +511,9 @@ export class SymmetryGroup {
     );
   }
 
+  /** Numbered among the values: their order decides between equal claims to be the representative. */
   private projectionId(key: string): number {
-    let id = this.projectionIds.get(key);
-    if (id === undefined) {
-      id = this.projectionIds.size;
-      this.projectionIds.set(key, id);
-    }
-    return id;
+    return this.program.values.intern(`projection ${key}`);
   }
 
   /** A value as text in which a member of the set is `this` or `another`: equal for images. */

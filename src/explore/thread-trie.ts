@@ -5,7 +5,8 @@
  */
 
 import type { AnyEventObject } from 'xstate';
-import { stable } from '../../machines/intern.js';
+import { numberedHere, stable } from '../../machines/intern.js';
+import type { Numbering } from '../../machines/intern.js';
 import { SELF } from '../../machines/step.js';
 import type { Delivery, Step, ThreadBody } from '../../machines/step.js';
 import type { Values } from './local-table.js';
@@ -68,6 +69,8 @@ export class ThreadTrie {
   private readonly loopHeads = new Map<string, number>();
   /** A thread that stands at a node: mostly the next node that is made follows it. */
   private live: { readonly node: number; readonly run: ThreadRun } | undefined;
+  /** How nodes get their numbers: told as node and reply, of a root as 0 and thread. */
+  number: Numbering = numberedHere;
   /** Some thread has marked the head of a loop. */
   hasLoops = false;
 
@@ -102,14 +105,35 @@ export class ThreadTrie {
   }
 
   root(thread: number): number {
-    return (this.roots[thread] ??= this.make(thread, 0, 0));
+    return this.roots[thread] ?? this.newRoot(thread);
+  }
+
+  private newRoot(thread: number): number {
+    return this.number(
+      () => this.roots[thread],
+      () => [0, thread],
+      () => (this.roots[thread] = this.make(thread, 0, 0)),
+    );
   }
 
   /** The node after `reply` at `node`. */
   child(node: number, reply: number): number {
     if (this.firstReply[node] === reply) return this.firstChild[node];
-    const known = this.moreChildren[node]?.get(reply);
-    if (known !== undefined) return known;
+    return this.moreChildren[node]?.get(reply) ?? this.newChild(node, reply);
+  }
+
+  private newChild(node: number, reply: number): number {
+    return this.number(
+      () =>
+        this.firstReply[node] === reply
+          ? this.firstChild[node]
+          : this.moreChildren[node]?.get(reply),
+      () => [node, reply],
+      () => this.makeChild(node, reply),
+    );
+  }
+
+  private makeChild(node: number, reply: number): number {
     const made = this.make(this.thread[node], node, reply);
     if (this.firstReply[node] < 0) {
       this.firstReply[node] = reply;
