@@ -4,6 +4,7 @@
  */
 
 import type { LocalTable } from './local-table.js';
+import { StateTable } from './state-table.js';
 
 const YES = 1;
 const NO = 2;
@@ -14,11 +15,14 @@ const NEVER = 0x7fffffff;
 /** Snapshots that are looked at before a question is given up as no. */
 const MAX_CLOSURE = 4096;
 
+/** So many that a pair of their numbers is a whole number. */
+const MAX_SETS = 2 ** 26;
+
 /** Sets of events of one machine, by number; 0 is the empty one. */
 export class EventSets {
   private readonly ids = new Map<string, number>([['', 0]]);
   private readonly lists: (readonly number[])[] = [[]];
-  private readonly unions: Int32Array[] = [];
+  private readonly unions = new Map<number, number>();
 
   of(events: Iterable<number>): number {
     const list = [...new Set(events)].sort((a, b) => a - b);
@@ -44,14 +48,12 @@ export class EventSets {
   union(a: number, b: number): number {
     if (a === b || b === 0) return a;
     if (a === 0) return b;
-    let row = this.unions[a];
-    if (row === undefined || b >= row.length) {
-      const larger = new Int32Array(Math.max(this.lists.length * 2, b + 1)).fill(-1);
-      if (row !== undefined) larger.set(row);
-      this.unions[a] = row = larger;
+    const pair = a * MAX_SETS + b;
+    let union = this.unions.get(pair);
+    if (union === undefined) {
+      union = this.of([...this.lists[a], ...this.lists[b]]);
+      this.unions.set(pair, union);
     }
-    let union = row[b];
-    if (union < 0) row[b] = union = this.of([...this.lists[a], ...this.lists[b]]);
     return union;
   }
 }
@@ -61,12 +63,7 @@ export class Independence {
   readonly sets = new EventSets();
   /** By a, then b: what is known, by snapshot. */
   private readonly pairs: Uint8Array[][] = [];
-  /** By event, then set, then snapshot: up to how many events all is well, and from how many not. */
-  private readonly wells: Int32Array[][] = [];
-  private readonly bads: Int32Array[][] = [];
-  /** The same of `inSection`. */
-  private readonly sectionWells: Int32Array[][] = [];
-  private readonly sectionBads: Int32Array[][] = [];
+  private readonly answers = new Answers();
 
   constructor(private readonly table: LocalTable) {}
 
@@ -92,16 +89,11 @@ export class Independence {
    */
   alone(l: number, a: number, set: number, most: number, inSection = false): boolean {
     if (set === 0) return true;
-    const wells = ((inSection ? this.sectionWells : this.wells)[a] ??= []);
-    const bads = ((inSection ? this.sectionBads : this.bads)[a] ??= []);
-    let well = wells[set];
-    let bad = bads[set];
-    if (well === undefined || l >= well.length) {
-      well = wells[set] = widenedWith(well, l, -1);
-      bad = bads[set] = widenedWith(bad, l, NEVER);
-    }
-    if (most <= well[l]) return true;
-    if (most >= bad[l]) return false;
+    const { answers } = this;
+    const event = 2 * a + (inSection ? 1 : 0);
+    const question = answers.of(l, event, set);
+    if (most <= answers.well[question]) return true;
+    if (most >= answers.bad[question]) return false;
     const { table } = this;
     const events = this.sets.events(set);
     const met = new Set([l]);
@@ -113,28 +105,22 @@ export class Independence {
           const to = table.step(at, b);
           if (to < 0 && !inSection) continue;
           if (to < 0 || !this.commute(at, a, b) || met.size > MAX_CLOSURE) {
-            bad[l] = depth + 1;
+            answers.bad[question] = depth + 1;
             return false;
           }
           if (met.has(to)) continue;
           met.add(to);
-          if (!(well[to] === ENDLESS)) next.push(to);
+          if (!answers.always(to, event, set)) next.push(to);
         }
       }
       layer = next;
     }
     if (layer.length > 0) {
-      well[l] = most;
+      answers.well[question] = most;
       return true;
     }
     // Nothing new comes, however many events follow.
-    for (const at of met) {
-      if (at >= well.length) {
-        well = wells[set] = widenedWith(well, at, -1);
-        bad = bads[set] = widenedWith(bad, at, NEVER);
-      }
-      well[at] = ENDLESS;
-    }
+    for (const at of met) answers.well[answers.of(at, event, set)] = ENDLESS;
     return true;
   }
 
@@ -162,8 +148,40 @@ function widened(known: Uint8Array | undefined, index: number): Uint8Array {
   return larger;
 }
 
-function widenedWith(known: Int32Array | undefined, index: number, fill: number): Int32Array {
-  const larger = new Int32Array(Math.max(64, 2 * (index + 1))).fill(fill, known?.length ?? 0);
-  if (known !== undefined) larger.set(known);
+/** Answers to whether an event may run alone, by snapshot, event and the others' events. */
+class Answers {
+  /** By question: up to how many events of others all is well, and from how many on not. */
+  well: Int32Array = new Int32Array(1024).fill(-1);
+  bad: Int32Array = new Int32Array(1024).fill(NEVER);
+  private readonly questions = new StateTable(3);
+  private readonly row = new Int32Array(3);
+
+  of(local: number, event: number, set: number): number {
+    const { row } = this;
+    row[0] = local;
+    row[1] = event;
+    row[2] = set;
+    const question = this.questions.add(row);
+    if (question >= this.well.length) {
+      this.well = doubled(this.well, -1);
+      this.bad = doubled(this.bad, NEVER);
+    }
+    return question;
+  }
+
+  /** Whether it is known that all is well however many events follow. */
+  always(local: number, event: number, set: number): boolean {
+    const { row } = this;
+    row[0] = local;
+    row[1] = event;
+    row[2] = set;
+    const question = this.questions.find(row);
+    return question >= 0 && this.well[question] === ENDLESS;
+  }
+}
+
+function doubled(array: Int32Array, fill: number): Int32Array {
+  const larger = new Int32Array(array.length * 2).fill(fill, array.length);
+  larger.set(array);
   return larger;
 }

@@ -4,6 +4,7 @@
  * reachability performance with shared hash tables", FMCAD 2010.
  */
 
+import { hashOf } from './state-table.js';
 import type { Visited } from './visited.js';
 
 /** Indexes into `head`. */
@@ -64,13 +65,7 @@ export class SharedVisited implements Visited {
   /** Throws VisitedFull. */
   arrive(row: Int32Array, asleep: number): void {
     const { width, slots, hashes, sleepOf } = this.memory;
-    let hash = 0x9e3779b1;
-    for (let i = 0; i < width; i++) {
-      hash = Math.imul(hash ^ row[i], 0x85ebca6b);
-      hash ^= hash >>> 15;
-    }
-    hash = Math.imul(hash, 0xc2b2ae35);
-    hash ^= hash >>> 16;
+    const hash = hashOf(row, width);
     const mask = slots.length - 1;
     let written = -1;
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {

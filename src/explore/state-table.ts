@@ -1,5 +1,16 @@
 /** Rows of integers, each once: a typed array behind an open-addressing hash table. */
 
+/** A hash of the first `width` integers of a row. */
+export function hashOf(row: Int32Array, width: number): number {
+  let hash = 0x9e3779b1;
+  for (let i = 0; i < width; i++) {
+    hash = Math.imul(hash ^ row[i], 0x85ebca6b);
+    hash ^= hash >>> 15;
+  }
+  hash = Math.imul(hash, 0xc2b2ae35);
+  return hash ^ (hash >>> 16);
+}
+
 export class StateTable {
   /** Number of rows. */
   count = 0;
@@ -27,13 +38,7 @@ export class StateTable {
   /** The index of `row`, which is copied where it is new. */
   add(row: Int32Array): number {
     const { width } = this;
-    let hash = 0x9e3779b1;
-    for (let i = 0; i < width; i++) {
-      hash = Math.imul(hash ^ row[i], 0x85ebca6b);
-      hash ^= hash >>> 15;
-    }
-    hash = Math.imul(hash, 0xc2b2ae35);
-    hash ^= hash >>> 16;
+    const hash = hashOf(row, width);
     const mask = this.slots.length - 1;
     let slot = hash & mask;
     for (let at = this.slots[slot]; at !== 0; at = this.slots[slot]) {
@@ -55,6 +60,18 @@ export class StateTable {
     this.rows.set(row.length === width ? row : row.subarray(0, width), index * width);
     this.added = true;
     return index;
+  }
+
+  /** The index of `row`, -1 where it was not added. */
+  find(row: Int32Array): number {
+    const hash = hashOf(row, this.width);
+    const mask = this.slots.length - 1;
+    let slot = hash & mask;
+    for (let at = this.slots[slot]; at !== 0; at = this.slots[slot]) {
+      if (this.hashes[at - 1] === hash && this.equals(at - 1, row)) return at - 1;
+      slot = (slot + 1) & mask;
+    }
+    return -1;
   }
 
   /** All rows, one after the other: `count * width` integers, not to be written. */
