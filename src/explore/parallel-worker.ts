@@ -25,6 +25,7 @@ export interface PartTask {
   readonly maxSteps: number;
   readonly reductions: Reductions;
   readonly bounds: Bounds;
+  readonly glance?: number;
   readonly ledger: LedgerMemory;
   /** Threads that have begun this task, and how many there are: each thread gets one of the tasks. */
   readonly gate: Int32Array;
@@ -123,10 +124,10 @@ function learn(of: Part, { reductions }: PartTask, { divided }: LearnWork): Part
 }
 
 function search(of: Part, task: PartTask, work: SearchWork): PartResult {
-  const { program, futures, sections, group } = of;
-  const { reductions, bounds } = task;
+  const { program, ledger, futures, sections, group } = of;
+  const { reductions, bounds, glance } = task;
   const stats = newStats();
-  const queue = new WorkQueue(work.queue);
+  const queue = new WorkQueue(work.queue, () => ledger.sync());
   const round = new Round(
     {
       program,
@@ -134,7 +135,7 @@ function search(of: Part, task: PartTask, work: SearchWork): PartResult {
       sections,
       group,
       reductions,
-      options: { bounds },
+      options: { bounds, ...(glance === undefined ? {} : { glance }) },
       stats,
       deadline: performance.now() + work.time,
     },

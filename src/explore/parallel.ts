@@ -20,6 +20,8 @@ import { queueMemory } from './work-queue.js';
 export type ParallelOptions = Omit<ExploreOptions, 'strategy' | 'checkpoint' | 'resume'> & {
   /** Threads that search; they are added to the one that waits for them. */
   readonly jobs: number;
+  /** Steps between two looks whether others want work; 1,024 where left out. */
+  readonly glance?: number;
 };
 
 /** States for which there is room at first, and at most: each time it is too little, 8 times that. */
@@ -44,21 +46,36 @@ export async function exploreParallel(
   source: ScenarioSource,
   options: ParallelOptions,
 ): Promise<Exploration> {
-  const scenario = await fromSource(source);
-  if (options.jobs < 2) return explore(scenario, options);
-  const { Piscina: Pool } = await import('piscina');
-  const pool = new Pool<PartTask, PartResult>({
-    filename: new URL('./explore/parallel-worker.js', import.meta.resolve('hotrace')).href,
-    minThreads: options.jobs,
-    maxThreads: options.jobs,
-  });
-  const search = new ParallelSearch(pool, source, options, new Program(scenario).entities);
-  let result: ParallelResult | undefined;
+  if (options.jobs < 2) return explore(await fromSource(source), options);
+  const pool = await searchPool(options.jobs);
   try {
-    result = await search.run();
+    return await exploreIn(pool, source, options);
   } finally {
     await pool.destroy();
   }
+}
+
+export type SearchPool = Piscina<PartTask, PartResult>;
+
+/** Threads for searches, one after the other. To be destroyed. */
+export async function searchPool(threads: number): Promise<SearchPool> {
+  const { Piscina: Pool } = await import('piscina');
+  return new Pool<PartTask, PartResult>({
+    filename: new URL('./explore/parallel-worker.js', import.meta.resolve('hotrace')).href,
+    minThreads: threads,
+    maxThreads: threads,
+  });
+}
+
+/** `exploreParallel` in a pool of `options.jobs` threads. */
+export async function exploreIn(
+  pool: SearchPool,
+  source: ScenarioSource,
+  options: ParallelOptions,
+): Promise<Exploration> {
+  const scenario = await fromSource(source);
+  const search = new ParallelSearch(pool, source, options, new Program(scenario).entities);
+  const result = await search.run();
   // One thread tells what is wrong, and where.
   if (result === undefined) return explore(scenario, options);
   return conclude(scenario, options, result.violated, result.cut, result.stats);
@@ -80,7 +97,7 @@ class ParallelSearch {
   private divided = 0;
 
   constructor(
-    private readonly pool: Piscina<PartTask, PartResult>,
+    private readonly pool: SearchPool,
     private readonly source: ScenarioSource,
     private readonly options: ParallelOptions,
     private readonly entities: number,
@@ -183,6 +200,7 @@ class ParallelSearch {
           maxSteps: options.bounds?.steps ?? DEFAULT_MAX_STEPS,
           reductions: { ...ALL_REDUCTIONS, ...options.reductions },
           bounds: options.bounds ?? {},
+          ...(options.glance === undefined ? {} : { glance: options.glance }),
           ledger,
           gate,
           threads: options.jobs,

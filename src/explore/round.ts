@@ -219,6 +219,8 @@ export class Round {
         frames.outcome[top] = 0;
         visited.load(frames.state[top], row);
       }
+      // In work of others nobody has asked here yet whether it can be done.
+      if (crew !== undefined) program.enabled(row, t);
       const asleep = this.stillAsleep(row, frames.asleep[top] & ~(1 << t), t);
       const steps = this.step(t, frames.outcome[top], frames.steps[top] + 1);
       if (!this.stopped) this.goOn(asleep, steps);

@@ -33,7 +33,11 @@ export function queueMemory(threads: number): QueueMemory {
 
 /** One thread's view. */
 export class WorkQueue implements Crew {
-  constructor(private readonly memory: QueueMemory) {}
+  /** @param onBorrow before work of another is done, which speaks of what that one has met */
+  constructor(
+    private readonly memory: QueueMemory,
+    private readonly onBorrow: () => void = () => undefined,
+  ) {}
 
   /** Ends the search of all. */
   end(): void {
@@ -85,7 +89,10 @@ export class WorkQueue implements Crew {
         }
         return false;
       });
-      if (got) return true;
+      if (got) {
+        this.onBorrow();
+        return true;
+      }
       if (Atomics.load(head, ENDED) === 1) this.tell();
       else Atomics.wait(head, CHANGED, changed, LOOK);
     }
