@@ -7,13 +7,14 @@
 
 import type { Bounds, Cut } from './search-options.js';
 import { memoryExceeded } from './memory.js';
+import { waitForEver } from './partial-deadlock.js';
 import { checkThreads } from './program.js';
 import type { Program } from './program.js';
 import type { Move } from './schedule.js';
 import { StateTable } from './state-table.js';
 import { SymmetryGroup } from './symmetry.js';
 import { Kind } from './thread-trie.js';
-import { brokenRules } from './verdict-rules.js';
+import { brokenRules, PARTIAL_DEADLOCK } from './verdict-rules.js';
 
 export interface BoundedOptions {
   /** Most preemptions; all where left out. */
@@ -128,6 +129,14 @@ class BoundedSearch {
             if (violated.has(rule)) continue;
             violated.set(rule, { preemptions: k, moves: this.moves(state) });
             wanted.delete(rule);
+          }
+          if (
+            wanted.has(PARTIAL_DEADLOCK) &&
+            !final &&
+            waitForEver(program, view.slice()).length > 0
+          ) {
+            violated.set(PARTIAL_DEADLOCK, { preemptions: k, moves: this.moves(state) });
+            wanted.delete(PARTIAL_DEADLOCK);
           }
           if (options.until !== undefined && wanted.size === 0) break search;
           if (!final) this.expand(state, last, k, length);

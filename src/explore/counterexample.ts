@@ -10,13 +10,14 @@ import { heardEvent, hears } from '../../machines/scenario.js';
 import { confirm } from './confirm.js';
 import { continuation } from './continuation.js';
 import { Independence } from './independence.js';
+import { waitForEver } from './partial-deadlock.js';
 import { otherOrder } from './other-order.js';
 import type { OtherOrder } from './other-order.js';
 import type { Program } from './program.js';
 import { carryOut, nameOf } from './schedule.js';
 import type { Move, Schedule, ScheduledStep } from './schedule.js';
 import { Kind } from './thread-trie.js';
-import { brokenRules, DEADLOCK, EXCEPTION } from './verdict-rules.js';
+import { brokenRules, DEADLOCK, EXCEPTION, PARTIAL_DEADLOCK } from './verdict-rules.js';
 
 /** Who waits, for what, and who has it. */
 export interface Waiting {
@@ -75,6 +76,7 @@ export function counterexample(
   const before = dependencies(program, shownMoves);
   const race = racingPair(shown.steps, before);
   const machine = breakerOf(program, shown.row, rule) !== undefined;
+  const partial = rule === PARTIAL_DEADLOCK;
   return {
     rule,
     says: sentence(program, rule, shown, shownMoves),
@@ -83,9 +85,11 @@ export function counterexample(
     cheapest,
     leftOut: whole.steps.length - shown.steps.length,
     race,
-    otherOrder: race === undefined ? undefined : otherOrder(program, shownMoves, race, before),
-    critical: kept === undefined ? criticalStep(program, moves) : undefined,
-    waiting: rule === DEADLOCK ? waiting(program, shown) : [],
+    // Whether somebody waits for ever beside others is not told from one way to go on.
+    otherOrder:
+      race === undefined || partial ? undefined : otherOrder(program, shownMoves, race, before),
+    critical: kept === undefined && !partial ? criticalStep(program, moves) : undefined,
+    waiting: waiting(program, shown, stuckBy(program, rule, shown.row)),
     confirmed:
       diverged === undefined &&
       (!machine || broken.includes(rule)) &&
@@ -129,10 +133,11 @@ function sentence(
     }
     return `${name} came to state ${dotted(snapshot.value)}`;
   }
-  if (rule === DEADLOCK) {
-    const stuck = program.stuck(schedule.row);
+  if (rule === DEADLOCK || rule === PARTIAL_DEADLOCK) {
+    const stuck = stuckBy(program, rule, schedule.row);
     const names = stuck.map((t) => program.trie.threads[t].name);
-    return `${names.join(' and ')} ${names.length === 1 ? 'waits' : 'wait'} for ever`;
+    const beside = rule === DEADLOCK ? '' : ' while others go on';
+    return `${names.join(' and ')} ${names.length === 1 ? 'waits' : 'wait'} for ever${beside}`;
   }
   if (rule === EXCEPTION) {
     for (let c = program.entities; c < schedule.row.length; c++) {
@@ -206,7 +211,7 @@ function slice(
   rule: string,
   moves: readonly Move[],
 ): readonly Move[] | undefined {
-  if (rule === DEADLOCK || moves.length === 0) return undefined;
+  if (rule === DEADLOCK || rule === PARTIAL_DEADLOCK || moves.length === 0) return undefined;
   const final = carryOut(program, moves).row;
   if (!brokenRules(program, final, false).includes(rule)) return undefined;
   const before = dependencies(program, moves);
@@ -265,9 +270,15 @@ function criticalStep(program: Program, moves: readonly Move[]): number | undefi
   return undefined;
 }
 
-function waiting(program: Program, { row, steps }: Schedule): Waiting[] {
+/** Who waits for ever where a rule is broken that says so. */
+function stuckBy(program: Program, rule: string, row: Int32Array): readonly number[] {
+  if (rule === DEADLOCK) return program.stuck(row);
+  return rule === PARTIAL_DEADLOCK ? waitForEver(program, row) : [];
+}
+
+function waiting(program: Program, { row, steps }: Schedule, stuck: readonly number[]): Waiting[] {
   const { entities, trie } = program;
-  return program.stuck(row).map((t) => {
+  return stuck.map((t) => {
     const node = row[entities + t];
     const thread = trie.threads[t].name;
     const what = nameOf(program, node, 0);

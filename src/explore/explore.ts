@@ -13,12 +13,14 @@ import type { Bounds, Cut, Reductions, SearchResult, SearchStats } from './searc
 import { DrawnClasses, uniformGuarantee } from './drawn-classes.js';
 import type { Coverage } from './drawn-classes.js';
 import { DEFAULT_MAX_STEPS, Program } from './program.js';
+import { findPartialDeadlock } from './partial-deadlock.js';
 import { sample } from './sample.js';
 import type { SavedSearch } from './saved-search.js';
 import { pct, pctBound } from './samplers/pct.js';
 import { pos } from './samplers/pos.js';
 import { randomWalk } from './samplers/random-walk.js';
 import { surw } from './samplers/surw.js';
+import { PARTIAL_DEADLOCK } from './verdict-rules.js';
 import { uniform } from './samplers/uniform.js';
 
 export const STRATEGIES = [
@@ -133,7 +135,21 @@ export function explore(scenario: Scenario, options: ExploreOptions = {}): Explo
   }
   if (strategy !== 'exhaustive') return exploreAtRandom(program, strategy, options);
   const { violated, cut, stats } = exhaust(program, options);
-  return conclude(scenario, options, [...violated.keys()], cut, stats);
+  return conclude(scenario, options, {
+    violated: [...violated.keys()],
+    cut,
+    stats,
+    loops: program.trie.hasLoops,
+  });
+}
+
+/** How a search ended. */
+export interface Searched {
+  readonly violated: readonly string[];
+  readonly cut: Cut | undefined;
+  readonly stats: SearchStats;
+  /** Some thread goes in a loop: it may go on for ever. */
+  readonly loops: boolean;
 }
 
 /**
@@ -143,13 +159,17 @@ export function explore(scenario: Scenario, options: ExploreOptions = {}): Explo
 export function conclude(
   scenario: Scenario,
   options: ExploreOptions,
-  violated: readonly string[],
-  cut: Cut | undefined,
-  stats: SearchStats,
+  { violated, cut: searchCut, stats, loops }: Searched,
 ): Exploration {
   const { bounds } = options;
-  const rules = [...violated].sort();
-  const program = new Program(scenario, bounds?.steps ?? DEFAULT_MAX_STEPS);
+  const maxSteps = bounds?.steps ?? DEFAULT_MAX_STEPS;
+  const partial =
+    loops && searchCut === undefined
+      ? findPartialDeadlock(new Program(scenario, maxSteps), options.reductions ?? {}, bounds)
+      : undefined;
+  const cut = searchCut ?? partial?.cut;
+  const rules = [...violated, ...(partial?.found === true ? [PARTIAL_DEADLOCK] : [])].sort();
+  const program = new Program(scenario, maxSteps);
   const found =
     rules.length === 0
       ? undefined

@@ -59,6 +59,7 @@ export type PartResult =
       /** It must be begun again: a thread or a section was met, or there is too little room. */
       readonly again: 'restart' | 'full' | undefined;
       readonly divided: number;
+      readonly loops: boolean;
       readonly stats: SearchStats;
     }
   /** The scenario is at fault: a search in one thread says how. */
@@ -158,5 +159,7 @@ function search(of: Part, task: PartTask, work: SearchWork): PartResult {
   stats.nodes = program.trie.size - 1;
   stats.computed = program.computed;
   const violated = [...round.violated.keys()];
-  return { type: 'searched', violated, cut, again, divided: sections.save().divided, stats };
+  const { divided } = sections.save();
+  const loops = program.trie.hasLoops;
+  return { type: 'searched', violated, cut, again, divided, loops, stats };
 }

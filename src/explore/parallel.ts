@@ -5,14 +5,14 @@
 
 import type { Piscina } from 'piscina';
 import { conclude, explore } from './explore.js';
-import type { Exploration, ExploreOptions } from './explore.js';
+import type { Exploration, ExploreOptions, Searched } from './explore.js';
 import { ledgerMemory } from './ledger.js';
 import type { LearnWork, PartResult, PartTask, SearchWork } from './parallel-worker.js';
 import { DEFAULT_MAX_STEPS, Program } from './program.js';
 import { fromSource } from './scenario-source.js';
 import type { ScenarioSource } from './scenario-source.js';
 import { ALL_REDUCTIONS, newStats } from './search-options.js';
-import type { Cut, SearchStats } from './search-options.js';
+import type { SearchStats } from './search-options.js';
 import { SharedVisited, visitedMemory } from './shared-visited.js';
 import type { VisitedMemory } from './shared-visited.js';
 import { queueMemory } from './work-queue.js';
@@ -33,7 +33,7 @@ const REPORT = 200;
 const ENDLESS = 2 ** 31 - 1;
 
 type Learned = Extract<PartResult, { type: 'learned' }>;
-type Searched = Extract<PartResult, { type: 'searched' }>;
+type PartSearched = Extract<PartResult, { type: 'searched' }>;
 
 /**
  * Searches every interleaving, as `explore` does, by `jobs` threads. They load the scenario each for
@@ -78,13 +78,7 @@ export async function exploreIn(
   const result = await search.run();
   // One thread tells what is wrong, and where.
   if (result === undefined) return explore(scenario, options);
-  return conclude(scenario, options, result.violated, result.cut, result.stats);
-}
-
-interface ParallelResult {
-  readonly violated: readonly string[];
-  readonly cut: Cut | undefined;
-  readonly stats: SearchStats;
+  return conclude(scenario, options, result);
 }
 
 let searches = 0;
@@ -106,7 +100,7 @@ class ParallelSearch {
   }
 
   /** Undefined: the scenario is at fault. */
-  async run(): Promise<ParallelResult | undefined> {
+  async run(): Promise<Searched | undefined> {
     const { stats } = this;
     const learns = this.options.reductions?.alone ?? true;
     let capacity = CAPACITY;
@@ -118,7 +112,7 @@ class ParallelSearch {
         memory = visitedMemory(this.entities + learned.threads, capacity);
       } catch (error) {
         if (!(error instanceof RangeError)) throw error;
-        return { violated: [], cut: 'memory', stats };
+        return { violated: [], cut: 'memory', stats, loops: false };
       }
       stats.rounds++;
       const parts = await this.search(memory);
@@ -126,15 +120,17 @@ class ParallelSearch {
       const again = parts.map((part) => part.again);
       const cut = parts.find((part) => part.cut !== undefined && part.cut !== 'steps')?.cut;
       const violated = [...new Set(parts.flatMap((part) => part.violated))];
-      if (cut !== undefined) return { violated, cut, stats };
+      const loops = parts.some((part) => part.loops);
+      if (cut !== undefined) return { violated, cut, stats, loops };
       if (again.includes('full')) {
-        if (capacity === MAX_CAPACITY) return { violated, cut: 'memory', stats };
+        if (capacity === MAX_CAPACITY) return { violated, cut: 'memory', stats, loops };
         capacity = Math.min(MAX_CAPACITY, capacity * 8);
       }
       learned = await this.learn();
       if (learned === undefined) return undefined;
       if (again.every((why) => why === undefined) && !(learns && learned.changed)) {
-        return { violated, cut: parts.find((part) => part.cut !== undefined)?.cut, stats };
+        const steps = parts.find((part) => part.cut !== undefined)?.cut;
+        return { violated, cut: steps, stats, loops };
       }
     }
   }
@@ -152,7 +148,7 @@ class ParallelSearch {
     }
   }
 
-  private async search(visited: VisitedMemory): Promise<readonly Searched[] | undefined> {
+  private async search(visited: VisitedMemory): Promise<readonly PartSearched[] | undefined> {
     const { stats, options } = this;
     const queue = queueMemory(options.jobs);
     const view = new SharedVisited(visited);
@@ -160,9 +156,9 @@ class ParallelSearch {
       stats.states = view.count;
       options.onProgress?.(stats, 0);
     }, REPORT);
-    let parts: readonly Searched[] | undefined;
+    let parts: readonly PartSearched[] | undefined;
     try {
-      parts = await this.all<Searched>((index) => ({
+      parts = await this.all<PartSearched>((index) => ({
         type: 'search',
         visited,
         queue,

@@ -215,6 +215,11 @@ export class Program {
     return stuck;
   }
 
+  /** Whether thread `t` may be left waiting at the end. */
+  mayWaitAtEnd(t: number): boolean {
+    return this.mayWait.has(this.trie.threads[t].name);
+  }
+
   holds(compiled: CompiledInvariant, row: Int32Array): boolean {
     const key = compiled.columns.map((column) => row[column]).join(' ');
     let holds = compiled.known.get(key);

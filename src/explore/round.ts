@@ -79,6 +79,9 @@ export class Round {
   private readonly threads: number;
   private readonly frames = new Frames();
   private readonly row: Int32Array;
+  /** Where the last step began, and the threads that have moved since. */
+  private from = -1;
+  private moved = 0;
   private transitions = 0;
   private longest = 0;
   private knownNodes = 0;
@@ -222,6 +225,8 @@ export class Round {
       // In work of others nobody has asked here yet whether it can be done.
       if (crew !== undefined) program.enabled(row, t);
       const asleep = this.stillAsleep(row, frames.asleep[top] & ~(1 << t), t);
+      this.from = frames.state[top];
+      this.moved = 1 << t;
       const steps = this.step(t, frames.outcome[top], frames.steps[top] + 1);
       if (!this.stopped) this.goOn(asleep, steps);
     }
@@ -433,6 +438,7 @@ export class Round {
         if (alone < 0 || !reductions.sections || program.outcomes(row, alone) > 1) break;
         if (((asleep >>> alone) & 1) !== 0) return;
         if (asleep !== 0) asleep = this.stillAsleep(row, asleep, alone);
+        this.moved |= 1 << alone;
         steps = this.step(alone, 0, steps + 1);
         if (this.stopped) return;
       }
@@ -446,6 +452,7 @@ export class Round {
     }
     if (!reductions.sleep) asleep = 0;
     visited.arrive(row, asleep);
+    this.options.onEdge?.(this.from, visited.state, this.moved, row);
     if (visited.first) {
       if (visited.count > this.maxStates) this.stop('states');
       let todo: number;

@@ -76,6 +76,11 @@ export interface SearchOptions {
   readonly walks?: number;
   /** Hears every state in which no thread can go on; called in every round. */
   readonly onFinal?: (row: Int32Array) => void;
+  /**
+   * Hears every step between stored states, those that run alone on the way included: threads that
+   * moved, as bits. `from` is -1 for the start. Before onFinal.
+   */
+  readonly onEdge?: (from: number, to: number, moved: number, row: Int32Array) => void;
   readonly onRound?: () => void;
   /** Steps between two glances at clock, memory and pause; 1,024 where left out. */
   readonly glance?: number;

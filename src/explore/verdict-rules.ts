@@ -5,6 +5,8 @@ import { Kind } from './thread-trie.js';
 
 /** Nobody can go on, and somebody waits. */
 export const DEADLOCK = 'deadlock';
+/** Somebody waits for ever while others go on for ever. */
+export const PARTIAL_DEADLOCK = 'partial-deadlock';
 /** A thread threw. */
 export const EXCEPTION = 'exception';
 
