@@ -111,6 +111,22 @@ export function explore(scenario: Scenario, options: ExploreOptions = {}): Explo
       ...(bounds === undefined ? {} : { bounds }),
       ...(bounds?.preemptions === undefined ? {} : { preemptions: bounds.preemptions }),
     });
+    const stats: SearchStats = {
+      states: result.states,
+      transitions: result.transitions,
+      rounds: 1,
+      allTransitions: result.transitions,
+      bytes: result.bytes,
+      nodes: program.trie.size - 1,
+      computed: program.computed,
+      longest: 0,
+    };
+    if (result.cut === undefined && program.trie.hasLoops) {
+      // Who waits for ever beside others is in no state by itself.
+      const violated = [...result.violated.keys()];
+      const { cut } = result;
+      return { ...conclude(scenario, options, { violated, cut, stats, loops: true }), strategy };
+    }
     const counterexamples = [...result.violated].map(([rule, { moves }]) =>
       counterexample(program, rule, moves, true),
     );
@@ -121,16 +137,7 @@ export function explore(scenario: Scenario, options: ExploreOptions = {}): Explo
       cut: result.cut,
       counterexamples,
       withoutSchedule: [],
-      stats: {
-        states: result.states,
-        transitions: result.transitions,
-        rounds: 1,
-        allTransitions: result.transitions,
-        bytes: result.bytes,
-        nodes: program.trie.size - 1,
-        computed: program.computed,
-        longest: 0,
-      },
+      stats,
     };
   }
   if (strategy !== 'exhaustive') return exploreAtRandom(program, strategy, options);

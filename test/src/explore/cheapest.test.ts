@@ -27,10 +27,9 @@ describe.each<[string, Shape]>([
         const result = explore(scenario, { strategy });
         const where = `${scenario.name}, ${strategy}`;
         expect(result.verdict, where).toBe('violated');
-        const costs = result.counterexamples.map((c) => [
-          c.rule,
-          [c.preemptions, c.steps.length + c.leftOut],
-        ]);
+        // What is told of endless runs, the naive search does not tell.
+        const ofStates = result.counterexamples.filter(({ rule }) => rule !== 'partial-deadlock');
+        const costs = ofStates.map((c) => [c.rule, [c.preemptions, c.steps.length + c.leftOut]]);
         expect(new Map(costs as [string, readonly [number, number]][]), where).toEqual(expected);
         for (const found of result.counterexamples) {
           expect(found.confirmed, `${where}, ${found.rule}`).toBe(true);
