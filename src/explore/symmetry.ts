@@ -50,6 +50,8 @@ export class SymmetryGroup {
   /** By set, then index: the columns of that index; and the columns of no index. */
   private ownColumns: number[][][] = [];
   private sharedColumns: number[][] = [];
+  private readonly order: Int32Array;
+  private readonly sortedBy: number[] = [];
   private scratch = new Int32Array(0);
   private best = new Int32Array(0);
   private threadCount = 0;
@@ -74,6 +76,7 @@ export class SymmetryGroup {
       }
       return [...sizes][0];
     });
+    this.order = new Int32Array(Math.max(0, ...this.sizes));
     this.nodeProjections = this.sizes.map((size) =>
       Array.from({ length: size }, () => new Int32Array(0)),
     );
@@ -121,24 +124,33 @@ export class SymmetryGroup {
    * what the machine knows of them; undefined where they stand so already.
    */
   private derive(table: LocalTable, snapshot: number, event: number): Derived | undefined {
+    const { order } = this;
     const made: Swap[] = [];
-    let at = snapshot;
-    let sent = event;
     for (let set = 0; set < this.sizes.length; set++) {
-      for (let i = 1; i < this.sizes[set]; i++) {
-        for (let j = i; j > 0; j--) {
-          const before = this.snapshotProjection(table, at, set, j - 1);
-          const after = this.snapshotProjection(table, at, set, j);
+      const size = this.sizes[set];
+      for (let i = 0; i < size; i++) order[i] = i;
+      for (let i = 1; i < size; i++) {
+        for (let at = i; at > 0; at--) {
+          const before = order[at - 1];
+          const after = order[at];
           // Among those that look alike, the one that is spoken of stands first.
-          const later = this.eventProjection(table, sent, set, j);
-          const sooner = this.eventProjection(table, sent, set, j - 1);
-          if (before < after || (before === after && sooner <= later)) break;
-          const swap = this.swaps[this.swapOf[set][j - 1][j]];
-          at = this.snapshotImage(table, at, swap);
-          sent = this.eventImage(table, sent, swap);
-          made.push(swap);
+          const difference =
+            this.snapshotProjection(table, snapshot, set, before) -
+              this.snapshotProjection(table, snapshot, set, after) ||
+            this.eventProjection(table, event, set, before) -
+              this.eventProjection(table, event, set, after);
+          if (difference <= 0) break;
+          order[at - 1] = after;
+          order[at] = before;
+          made.push(this.swaps[this.swapOf[set][at - 1][at]]);
         }
       }
+    }
+    let at = snapshot;
+    let sent = event;
+    for (const swap of made) {
+      at = this.snapshotImage(table, at, swap);
+      sent = this.eventImage(table, sent, swap);
     }
     if (at === snapshot && sent === event) return undefined;
     let next = table.step(at, sent);
@@ -192,15 +204,29 @@ export class SymmetryGroup {
   canonicalize(row: Int32Array, mask: number, applied?: number[]): number {
     for (let set = 0; set < this.sizes.length; set++) {
       const size = this.sizes[set];
-      // Insertion sort by what distinguishes the members in this state.
+      const { order, sortedBy } = this;
+      sortedBy.length = 0;
+      // Insertion sort by what distinguishes the members in this state: of their numbers first,
+      // because what is said of the images on the way need not be known.
+      for (let i = 0; i < size; i++) order[i] = i;
+      let tied = 0;
       for (let i = 1; i < size; i++) {
-        for (let at = i; at > 0 && this.compare(row, set, at - 1, at) > 0; at--) {
-          const swap = this.swapOf[set][at - 1][at];
-          mask = this.apply(row, swap, mask);
-          applied?.push(swap);
+        for (let at = i; at > 0; at--) {
+          const difference = this.compare(row, set, order[at - 1], order[at]);
+          if (difference === 0) tied++;
+          if (difference <= 0) break;
+          const before = order[at - 1];
+          order[at - 1] = order[at];
+          order[at] = before;
+          sortedBy.push(this.swapOf[set][at - 1][at]);
         }
       }
-      for (let first = 0; first < size - 1;) {
+      for (const swap of sortedBy) {
+        mask = this.apply(row, swap, mask);
+        applied?.push(swap);
+      }
+      // Who looks like another was compared with it, and nothing has come between.
+      for (let first = 0; tied > 0 && first < size - 1;) {
         let last = first;
         let fixed = true;
         while (last + 1 < size && this.compare(row, set, last, last + 1) === 0) {
