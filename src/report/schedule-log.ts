@@ -16,6 +16,9 @@ export interface ScheduleLog {
   readonly batches: readonly EventBatch[];
 }
 
+/** ns: a step takes a microsecond, so that a report shows its number. */
+const STEP = 1000;
+
 /**
  * Each step as a `model_step`, followed by its facts. Times are numbers of steps, in ns; a thread is
  * a task, its CPU the column that it has in the text, its pid one more (0 would be the idle task).
@@ -35,11 +38,11 @@ export function scheduleLog(scenario: Scenario, found: Counterexample): Schedule
     }
     batch.append(event, 0);
   };
-  const appendFact = (fact: EventFact, time: number, where: string, who: Who) => {
-    const event = { ...fact, ...who, time };
+  const appendFact = (fact: EventFact, step: number, where: string, who: Who) => {
+    const event = { ...fact, ...who, time: step * STEP };
     const { success, error } = EVENT_SCHEMA.safeParse(event);
     if (!success) throw new ScenarioError(`a fact: ${schemaProblem(error, event)}`, where, '');
-    append({ ...event, line: time });
+    append({ ...event, line: step });
   };
 
   const threads = [...new Set(found.steps.map(({ thread }) => thread))];
@@ -51,7 +54,7 @@ export function scheduleLog(scenario: Scenario, found: Counterexample): Schedule
     const who = { cpu, task: { comm: thread, pid: cpu + 1 } };
     append({
       type: 'model_step',
-      time: i + 1,
+      time: (i + 1) * STEP,
       line: i + 1,
       ...who,
       thread,

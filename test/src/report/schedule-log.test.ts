@@ -86,7 +86,7 @@ test.each(found)('%s: replay of the schedule that breaks %s', async (_, rule, sc
   let seen = 0;
   for (const event of events) {
     if (event.type === 'model_step') seen++;
-    expect(event.time).toBe(seen);
+    expect(event.time).toBe(seen * 1000);
     expect(event.origin).toEqual({ format: 'schedule', file: scenario.name, line: seen });
     if (seen > 0) expect(event.task?.comm).toBe(each.steps[seen - 1].thread);
   }
