@@ -10,6 +10,7 @@ import { onSleepGraph } from './sleep-graph.js';
 import type { SleepGraph } from './sleep-graph.js';
 import { StateTable } from './state-table.js';
 import { Kind } from './thread-trie.js';
+import { doubled } from './doubled.js';
 
 export interface ClassCountLimits {
   /** Pairs of a state and a sleep set; DEFAULT_PAIRS where left out. */
@@ -213,10 +214,4 @@ class Frames {
     this.still = doubled(this.still);
     this.small = doubled(this.small);
   }
-}
-
-function doubled<T extends Int32Array | Float64Array>(array: T): T {
-  const larger = new (array.constructor as new (length: number) => T)(array.length * 2);
-  larger.set(array);
-  return larger;
 }

@@ -10,6 +10,7 @@ import { endlessLoop } from './scenario-error.js';
 import type { IndependentEvents } from './sent.js';
 import { StateTable } from './state-table.js';
 import { countTraces } from './trace-count.js';
+import { doubled } from './doubled.js';
 
 export interface CountOptions {
   /**
@@ -168,10 +169,4 @@ class SleepSetCount {
     this.outcome = doubled(this.outcome);
     this.sum = doubled(this.sum);
   }
-}
-
-function doubled<T extends Int32Array | Float64Array>(array: T): T {
-  const larger = new (array.constructor as new (length: number) => T)(array.length * 2);
-  larger.set(array);
-  return larger;
 }

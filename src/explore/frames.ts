@@ -1,4 +1,7 @@
 /** The frames of the depth-first search, as columns. */
+
+import { doubled } from './doubled.js';
+
 export class Frames {
   depth = 0;
   state: Int32Array = new Int32Array(256);
@@ -43,10 +46,4 @@ export class Frames {
     this.outcome = doubled(this.outcome);
     this.steps = doubled(this.steps);
   }
-}
-
-function doubled(array: Int32Array): Int32Array {
-  const larger = new Int32Array(array.length * 2);
-  larger.set(array);
-  return larger;
 }

@@ -5,6 +5,7 @@
 
 import type { LocalTable } from './local-table.js';
 import { StateTable } from './state-table.js';
+import { doubled } from './doubled.js';
 
 const YES = 1;
 const NO = 2;
@@ -178,10 +179,4 @@ class Answers {
     const question = this.questions.find(row);
     return question >= 0 && this.well[question] === ENDLESS;
   }
-}
-
-function doubled(array: Int32Array, fill: number): Int32Array {
-  const larger = new Int32Array(array.length * 2).fill(fill, array.length);
-  larger.set(array);
-  return larger;
 }

@@ -11,6 +11,7 @@ import { endlessLoop } from './scenario-error.js';
 import { SentEvents } from './sent.js';
 import type { IndependentEvents } from './sent.js';
 import { Kind } from './thread-trie.js';
+import { doubled } from './doubled.js';
 
 export interface HistogramOptions {
   /**
@@ -189,12 +190,6 @@ class Prefixes {
     this.cost = doubled(this.cost);
     this.origin = doubled(this.origin);
   }
-}
-
-function doubled(array: Int32Array): Int32Array {
-  const larger = new Int32Array(array.length * 2);
-  larger.set(array);
-  return larger;
 }
 
 /** A state of the tree, and the event that is being tried from it. */

@@ -13,6 +13,7 @@ import { endlessLoop } from './scenario-error.js';
 import { SentEvents } from './sent.js';
 import type { IndependentEvents } from './sent.js';
 import { StateTable } from './state-table.js';
+import { doubled } from './doubled.js';
 
 /** @returns the number of classes, or undefined where there are more than `limit` states */
 export function countTraces(
@@ -192,10 +193,4 @@ class TraceCount {
     this.outcome = doubled(this.outcome);
     this.todo = doubled(this.todo);
   }
-}
-
-function doubled<T extends Int32Array | Float64Array>(array: T): T {
-  const larger = new (array.constructor as new (length: number) => T)(array.length * 2);
-  larger.set(array);
-  return larger;
 }
