@@ -26,11 +26,11 @@ export function exploreText(exploration: Exploration, stats: boolean): string {
 
 function conclusion(exploration: Exploration): string {
   const { verdict, cut, counterexamples, withoutSchedule, stats, sampled } = exploration;
-  const steps = `${stats.transitions.toLocaleString('en')} steps`;
+  const steps = counted(stats.transitions, 'step');
   const searched =
     sampled === undefined
-      ? `${stats.states.toLocaleString('en')} states, ${steps}`
-      : `${sampled.runs.toLocaleString('en')} random schedules (${exploration.strategy}, seed ${sampled.seed}), ${steps}`;
+      ? `${counted(stats.states, 'state')}, ${steps}`
+      : `${counted(sampled.runs, 'random schedule')} (${exploration.strategy}, seed ${sampled.seed}), ${steps}`;
   const guarantee = sampled?.guarantee === undefined ? '' : `; ${sampled.guarantee}`;
   const bound = cut === undefined ? '' : `; the search was cut by its bound on ${cut}`;
   switch (verdict) {
@@ -105,10 +105,14 @@ function happened(rule: string): string {
 }
 
 function costs({ preemptions, steps, cheapest, leftOut }: Counterexample): string {
-  const n = `${preemptions} ${preemptions === 1 ? 'preemption' : 'preemptions'}`;
+  const n = counted(preemptions, 'preemption');
   const fewer = !cheapest || preemptions === 0 ? '' : `; ${preemptions - 1} is impossible`;
   const left = leftOut === 0 ? '' : `, ${leftOut} without a part in it left out`;
-  return `${n}${fewer}; ${steps.length} steps${left}`;
+  return `${n}${fewer}; ${counted(steps.length, 'step')}${left}`;
+}
+
+function counted(n: number, what: string): string {
+  return `${n.toLocaleString('en')} ${what}${n === 1 ? '' : 's'}`;
 }
 
 function ruleName(id: string): string {
