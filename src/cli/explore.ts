@@ -10,6 +10,7 @@ import type { ClassNumberOptions } from '../explore/class-number.js';
 import { explore, STRATEGIES } from '../explore/explore.js';
 import type { Exploration, ExploreOptions, Strategy } from '../explore/explore.js';
 import type { SearchStats } from '../explore/search-options.js';
+import { withFaults } from '../explore/fault-budget.js';
 import { exploreParallel } from '../explore/parallel.js';
 import { ScenarioError } from '../explore/scenario-error.js';
 import { scheduleMermaid } from '../report/schedule-mermaid.js';
@@ -30,6 +31,7 @@ export interface ExploreFlags {
   readonly maxStates?: string;
   readonly maxDepth?: string;
   readonly maxSteps?: string;
+  readonly maxFaults?: string;
   readonly maxTime?: string;
   readonly maxMemory?: string;
   readonly maxPreemptions?: string;
@@ -75,7 +77,8 @@ export async function runExplore(
   if (flags.schedule !== undefined && (flags.itf ?? flags.log) !== undefined) {
     throw new UsageError('--schedule searches nothing: leave out --itf and --log');
   }
-  const scenario = await loadScenario(named, libraryEntry());
+  const faults = whole('--max-faults', flags.maxFaults);
+  const scenario = withFaults(await loadScenario(named, libraryEntry()), faults);
   if (flags.schedule !== undefined) {
     const replayed = replaySchedules(flags.schedule, scenario);
     write(
@@ -161,6 +164,7 @@ function options(flags: ExploreFlags): ExploreOptions {
     depth: whole('--max-depth', flags.maxDepth),
     steps: whole('--max-steps', flags.maxSteps),
     preemptions: whole('--max-preemptions', flags.maxPreemptions),
+    faults: whole('--max-faults', flags.maxFaults),
     time: scaled('--max-time', flags.maxTime, 1000),
     memory: scaled('--max-memory', flags.maxMemory, 1e6),
   };

@@ -223,6 +223,7 @@ function identity({ scenario, reductions, maxSteps }: SearchIdentity): string {
     ]),
     symmetry: scenario.symmetry ?? [],
     mayWait: scenario.mayWait ?? [],
+    faults: scenario.faults,
     reductions,
     maxSteps,
   });

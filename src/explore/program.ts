@@ -5,6 +5,7 @@
 
 import type { AnyEventObject, AnyMachineSnapshot, AnyStateMachine } from 'xstate';
 import { Columns, viewOf } from './columns.js';
+import { budgeted } from './fault-budget.js';
 import { LocalTable, UNKNOWN, Values } from './local-table.js';
 import { ScenarioError } from './scenario-error.js';
 import type { EntityView, Invariant, Scenario } from '../../machines/scenario.js';
@@ -40,10 +41,13 @@ export class Program {
   readonly declaredThreads: number;
   private readonly mayWait: ReadonlySet<string>;
 
-  constructor(
-    readonly scenario: Scenario,
-    maxSteps = DEFAULT_MAX_STEPS,
-  ) {
+  /** With its fault budget filled. */
+  readonly scenario: Scenario;
+
+  /** @param declared may say in `faults` what its budget holds */
+  constructor(declared: Scenario, maxSteps = DEFAULT_MAX_STEPS) {
+    const scenario = budgeted(declared);
+    this.scenario = scenario;
     this.columns = new Columns(scenario);
     this.entityNames = this.columns.all.map(({ name }) => name);
     const byMachine = new Map<AnyStateMachine, LocalTable>();

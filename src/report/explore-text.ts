@@ -4,9 +4,10 @@ import type { Counterexample } from '../explore/counterexample.js';
 import { coverageText } from '../explore/drawn-classes.js';
 import type { Exploration } from '../explore/explore.js';
 import type { OtherOrder } from '../explore/other-order.js';
+import { shownSteps } from '../explore/schedule.js';
 import { DEADLOCK, EXCEPTION } from '../explore/verdict-rules.js';
 import { ruleById } from '../../machines/rules.js';
-import { printable, wrap } from './format.js';
+import { plural, printable, wrap } from './format.js';
 import { interleavingTable } from './interleaving-table.js';
 
 /** @param stats with the numbers of the search */
@@ -33,11 +34,13 @@ function conclusion(exploration: Exploration): string {
       : `${sampled.runs.toLocaleString('en')} random schedules (${exploration.strategy}, seed ${sampled.seed}), ${steps}`;
   const guarantee = sampled?.guarantee === undefined ? '' : `; ${sampled.guarantee}`;
   const bound = cut === undefined ? '' : `; the search was cut by its bound on ${cut}`;
+  const faults =
+    exploration.faults === undefined ? '' : ` with at most ${plural(exploration.faults, 'fault')}`;
   switch (verdict) {
     case 'clean':
-      return `clean. Every interleaving was covered (${searched}; sequentially consistent memory).`;
+      return `clean. Every interleaving${faults} was covered (${searched}; sequentially consistent memory).`;
     case 'incomplete':
-      return `incomplete: no rule was broken in ${searched}${bound}${guarantee}.`;
+      return `incomplete: no rule was broken in ${searched}${faults}${bound}${guarantee}.`;
     case 'violated': {
       const rules = [...counterexamples.map(({ rule }) => rule), ...withoutSchedule];
       return `violated: ${rules.map(printable).join(', ')} (${searched}${bound}).`;
@@ -47,7 +50,7 @@ function conclusion(exploration: Exploration): string {
 
 /** The table and what stands beneath it. */
 export function counterexampleText(found: Counterexample): string[] {
-  const out = interleavingTable(found.steps);
+  const out = interleavingTable(shownSteps(found.steps));
   out.push(...wrap(`${ruleName(found.rule)}: ${printable(found.says)}`, 72), '');
   for (const { thread, what, holders } of found.waiting) {
     const by = holders
@@ -108,7 +111,7 @@ function costs({ preemptions, steps, cheapest, leftOut }: Counterexample): strin
   const n = `${preemptions} ${preemptions === 1 ? 'preemption' : 'preemptions'}`;
   const fewer = !cheapest || preemptions === 0 ? '' : `; ${preemptions - 1} is impossible`;
   const left = leftOut === 0 ? '' : `, ${leftOut} without a part in it left out`;
-  return `${n}${fewer}; ${steps.length} steps${left}`;
+  return `${n}${fewer}; ${shownSteps(steps).length} steps${left}`;
 }
 
 function ruleName(id: string): string {
