@@ -12,11 +12,11 @@ import type { Exploration, ExploreOptions, Strategy } from '../explore/explore.j
 import type { SearchStats } from '../explore/search-options.js';
 import { withFaults } from '../explore/fault-budget.js';
 import { exploreParallel } from '../explore/parallel.js';
-import { ScenarioError } from '../explore/scenario-error.js';
+import { messageOf, ScenarioError } from '../explore/scenario-error.js';
 import { scheduleMermaid } from '../report/schedule-mermaid.js';
 import { classNumberText } from '../report/class-number-text.js';
 import { exploreText } from '../report/explore-text.js';
-import { wrap } from '../report/format.js';
+import { sentence, wrap } from '../report/format.js';
 import { refuseStdout, writeItf, writeLogs } from './counterexample-files.js';
 import { EXIT } from './exit-code.js';
 import type { ExitCode } from './exit-code.js';
@@ -79,19 +79,19 @@ export async function runExplore(
   }
   const faults = whole('--max-faults', flags.maxFaults);
   const scenario = withFaults(await loadScenario(named, libraryEntry()), faults);
-  if (flags.schedule !== undefined) {
-    const replayed = replaySchedules(flags.schedule, scenario);
-    write(
-      flags.json === true
-        ? `${JSON.stringify(replayed, undefined, 2)}\n`
-        : replayed.map(replayedText).join(''),
-    );
-    if (replayed.some(({ diverged }) => diverged !== undefined)) return EXIT.inconclusive;
-    return replayed.some(({ broken }) => broken === true) ? EXIT.violated : EXIT.clean;
-  }
   const progress = new ExploreProgress(process.stderr.isTTY === true);
   let result: Exploration;
   try {
+    if (flags.schedule !== undefined) {
+      const replayed = replaySchedules(flags.schedule, scenario);
+      write(
+        flags.json === true
+          ? `${JSON.stringify(replayed, undefined, 2)}\n`
+          : replayed.map(replayedText).join(''),
+      );
+      if (replayed.some(({ diverged }) => diverged !== undefined)) return EXIT.inconclusive;
+      return replayed.some(({ broken }) => broken === true) ? EXIT.violated : EXIT.clean;
+    }
     if (flags.count === true) {
       const number = classNumber(scenario, countOptions(flags));
       write(
@@ -112,7 +112,8 @@ export async function runExplore(
     if (!(error instanceof ScenarioError)) throw error;
     const line = error.generator === undefined ? undefined : lineOf(error.generator);
     const place = line === undefined ? placeIn(named, error) : `:${line}`;
-    throw new UsageError(`${named}${place}: ${error.message}`);
+    // Names may be anything.
+    throw new UsageError(`${named}${place}: ${sentence(messageOf(error))}`);
   } finally {
     progress.stop();
   }

@@ -14,7 +14,7 @@ import type { Step, Thread, ThreadBody } from '../../machines/step.js';
 import { ChainsOnBus } from './chains-on-bus.js';
 import { asEntity } from './columns.js';
 import { budgeted } from './fault-budget.js';
-import { messageOf } from './program.js';
+import { messageOf } from './scenario-error.js';
 import type { ScheduledStep } from './schedule.js';
 
 /** How a schedule went. */
