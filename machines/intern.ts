@@ -137,15 +137,24 @@ export class InternedMachine {
     alphabet: readonly string[] = [],
   ) {
     this.steps = new PureSteps(machine);
-    this.intern(initialTransition(machine)[0]);
+    this.begin(undefined);
     for (const type of alphabet) this.event({ type });
   }
 
   /** The snapshot in which the machine starts when it is given `input`. */
   start(input: unknown): number {
-    return input === undefined
-      ? this.initial
-      : this.intern(initialTransition(this.machine, input)[0]);
+    return input === undefined ? this.initial : this.begin(input);
+  }
+
+  private begin(input: unknown): number {
+    const [snapshot, actions] = initialTransition(this.machine, input);
+    const [again] = initialTransition(this.machine, input);
+    // xstate keeps what the context threw.
+    if (snapshot.status === 'error') throw (snapshot as { error: unknown }).error;
+    checkActions(this.machine, actions);
+    const id = this.intern(snapshot);
+    if (id !== this.intern(again)) throw new ImpureMachineError(this.machine.id, START);
+    return id;
   }
 
   /** The snapshot in the same state with another context. */
@@ -266,6 +275,12 @@ export class InternedMachine {
     if (id !== this.intern(again) || stable(replies) !== stable(emitted(actionsAgain))) {
       throw new ImpureMachineError(this.machine.id, sent);
     }
+    checkActions(this.machine, actions);
+    if (this.ids.get(from.state + stable(from.snapshot.context)) !== snapshot) {
+      throw new Error(
+        `machine "${this.machine.id}" changes its context in place; assign() a new one`,
+      );
+    }
     while (from.next.length <= event) from.next.push(-1);
     from.next[event] = id;
     from.accepted[event] = from.snapshot.can(sent);
@@ -297,6 +312,28 @@ export class InternedMachine {
         return id;
       },
     );
+  }
+}
+
+/** What a machine starts with, where an event is told. */
+const START = { type: 'xstate.init' };
+
+/** What needs more than events: time, other actors, an action that nobody wrote. */
+function checkActions(machine: AnyStateMachine, actions: readonly unknown[]): void {
+  for (const { type, params, exec } of actions as readonly {
+    readonly type: string;
+    readonly params?: { readonly delay?: unknown };
+    readonly exec?: unknown;
+  }[]) {
+    if (params?.delay !== undefined && type.startsWith('xstate.')) {
+      throw new Error(`machine "${machine.id}" waits for time, which is not modelled`);
+    }
+    if (type === 'xstate.spawnChild' || type === 'xstate.sendTo') {
+      throw new Error(`machine "${machine.id}" has actors of its own; make them entities`);
+    }
+    if (exec === undefined && !type.startsWith('xstate.')) {
+      throw new Error(`machine "${machine.id}" has no action "${type}"`);
+    }
   }
 }
 
@@ -343,6 +380,9 @@ export function stable(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map((inner) => stable(inner) ?? 'null').join()}]`;
   const { toJSON } = value as { toJSON?: unknown };
   if (typeof toJSON === 'function') return stable(toJSON.call(value));
+  if (value instanceof Map || value instanceof Set) {
+    throw new TypeError(`a ${value.constructor.name} is no plain JSON`);
+  }
   let text = '';
   for (const key of Object.keys(value).sort()) {
     const inner = stable((value as Readonly<Record<string, unknown>>)[key]);

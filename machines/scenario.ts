@@ -82,6 +82,8 @@ export interface Scenario {
   readonly symmetry?: readonly Symmetry[];
   /** Threads that may be left waiting at the end: daemons. */
   readonly mayWait?: readonly string[];
+  /** Faults that a run may have, at most: where an entity is `faultBudgetMachine`. */
+  readonly faults?: number;
   /** How the log of a schedule begins, where steps say their `facts`. */
   readonly log?: {
     /** The kernel whose operations these are: `v3.6`. */

@@ -7,6 +7,7 @@
 import type { AnyEventObject } from 'xstate';
 import type { EventFact } from '../events/event.js';
 import type { ChainNote } from './chain-note.js';
+import type { FaultBudgetReply } from './fault-budget.js';
 
 /** Stands in an event for the name of the thread that sends it. */
 export const SELF = '@self';
@@ -36,9 +37,16 @@ export type Step =
       readonly facts?: readonly EventFact[];
       /** The event is a notification. */
       readonly delivery?: Delivery;
+      /** A part of `mayFail`: shown only where the fault comes. */
+      readonly fault?: true;
     }
   /** One of several outcomes, all of which are explored; the reply is the option. */
-  | { readonly type: 'choose'; readonly options: readonly unknown[]; readonly label?: string }
+  | {
+      readonly type: 'choose';
+      readonly options: readonly unknown[];
+      readonly label?: string;
+      readonly fault?: true;
+    }
   /** Starts a thread; the reply is its name: of the nth that T spawns, `T.n`. */
   | { readonly type: 'spawn'; readonly body: ThreadBody; readonly label?: string }
   /** Waits until a thread is over. */
@@ -106,6 +114,37 @@ export function* note(chainNote: ChainNote): Thread<void> {
 /** One of `options`; all are explored. Options are plain JSON. */
 export function* choose<T>(options: readonly T[], label?: string): Thread<T> {
   return (yield { type: 'choose', options, ...(label === undefined ? {} : { label }) }) as T;
+}
+
+/**
+ * A point that may fail, while `budget` has faults left: kmalloc() that returns NULL.
+ *
+ * Three steps at most: asking whether a fault is left (the only one where none is: nothing branches
+ * then), choosing, taking it. Others may act in between, and what can be seen is all the same that
+ * of one atomic step. Faults do not come back, so a point that is told that none is left could not
+ * have failed later either. Who has chosen to fail and finds the last fault taken does not: the
+ * point passes, as it would have in one step at that moment, and the budget is never overdrawn. And
+ * the one step itself is there: the three with nothing in between.
+ *
+ * @param budget an entity that is `faultBudgetMachine`
+ * @param label what the fault is called in a counterexample: `kzalloc() returns NULL`
+ * @returns true: it fails
+ */
+export function* mayFail(budget: string, label: string): Thread<boolean> {
+  const asked = `may fail: ${label}`;
+  const entity = budget;
+  const left = yield {
+    type: 'send',
+    entity,
+    event: { type: 'may_fail' },
+    label: asked,
+    fault: true,
+  };
+  if ((left as FaultBudgetReply).type === 'none') return false;
+  const fails = yield { type: 'choose', options: [false, true], label, fault: true };
+  if (fails !== true) return false;
+  const took = yield { type: 'send', entity, event: { type: 'fail' }, label, fault: true };
+  return (took as FaultBudgetReply).type === 'fault';
 }
 
 /** Starts a thread and goes on beside it. Returns its name. */

@@ -86,6 +86,8 @@ export type {
 export * from '../machines/step.js';
 export { mutexMachine } from '../machines/mutex.js';
 export { rwsemMachine } from '../machines/rwsem.js';
+export { faultBudgetMachine } from '../machines/fault-budget.js';
+export type { FaultBudgetReply } from '../machines/fault-budget.js';
 export { refcountMachine } from '../machines/refcount.js';
 export { rcuMachine } from '../machines/rcu.js';
 export { variableMachine } from '../machines/variable.js';

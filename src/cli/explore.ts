@@ -10,12 +10,13 @@ import type { ClassNumberOptions } from '../explore/class-number.js';
 import { explore, STRATEGIES } from '../explore/explore.js';
 import type { Exploration, ExploreOptions, Strategy } from '../explore/explore.js';
 import type { SearchStats } from '../explore/search-options.js';
+import { withFaults } from '../explore/fault-budget.js';
 import { exploreParallel } from '../explore/parallel.js';
-import { ScenarioError } from '../explore/scenario-error.js';
+import { messageOf, ScenarioError } from '../explore/scenario-error.js';
 import { scheduleMermaid } from '../report/schedule-mermaid.js';
 import { classNumberText } from '../report/class-number-text.js';
 import { exploreText } from '../report/explore-text.js';
-import { wrap } from '../report/format.js';
+import { sentence, wrap } from '../report/format.js';
 import { refuseStdout, writeItf, writeLogs } from './counterexample-files.js';
 import { EXIT } from './exit-code.js';
 import type { ExitCode } from './exit-code.js';
@@ -30,6 +31,7 @@ export interface ExploreFlags {
   readonly maxStates?: string;
   readonly maxDepth?: string;
   readonly maxSteps?: string;
+  readonly maxFaults?: string;
   readonly maxTime?: string;
   readonly maxMemory?: string;
   readonly maxPreemptions?: string;
@@ -75,20 +77,21 @@ export async function runExplore(
   if (flags.schedule !== undefined && (flags.itf ?? flags.log) !== undefined) {
     throw new UsageError('--schedule searches nothing: leave out --itf and --log');
   }
-  const scenario = await loadScenario(named, libraryEntry());
-  if (flags.schedule !== undefined) {
-    const replayed = replaySchedules(flags.schedule, scenario);
-    write(
-      flags.json === true
-        ? `${JSON.stringify(replayed, undefined, 2)}\n`
-        : replayed.map(replayedText).join(''),
-    );
-    if (replayed.some(({ diverged }) => diverged !== undefined)) return EXIT.inconclusive;
-    return replayed.some(({ broken }) => broken === true) ? EXIT.violated : EXIT.clean;
-  }
+  const faults = whole('--max-faults', flags.maxFaults);
+  const scenario = withFaults(await loadScenario(named, libraryEntry()), faults);
   const progress = new ExploreProgress(process.stderr.isTTY === true);
   let result: Exploration;
   try {
+    if (flags.schedule !== undefined) {
+      const replayed = replaySchedules(flags.schedule, scenario);
+      write(
+        flags.json === true
+          ? `${JSON.stringify(replayed, undefined, 2)}\n`
+          : replayed.map(replayedText).join(''),
+      );
+      if (replayed.some(({ diverged }) => diverged !== undefined)) return EXIT.inconclusive;
+      return replayed.some(({ broken }) => broken === true) ? EXIT.violated : EXIT.clean;
+    }
     if (flags.count === true) {
       const number = classNumber(scenario, countOptions(flags));
       write(
@@ -109,7 +112,8 @@ export async function runExplore(
     if (!(error instanceof ScenarioError)) throw error;
     const line = error.generator === undefined ? undefined : lineOf(error.generator);
     const place = line === undefined ? placeIn(named, error) : `:${line}`;
-    throw new UsageError(`${named}${place}: ${error.message}`);
+    // Names may be anything.
+    throw new UsageError(`${named}${place}: ${sentence(messageOf(error))}`);
   } finally {
     progress.stop();
   }
@@ -161,6 +165,7 @@ function options(flags: ExploreFlags): ExploreOptions {
     depth: whole('--max-depth', flags.maxDepth),
     steps: whole('--max-steps', flags.maxSteps),
     preemptions: whole('--max-preemptions', flags.maxPreemptions),
+    faults: whole('--max-faults', flags.maxFaults),
     time: scaled('--max-time', flags.maxTime, 1000),
     memory: scaled('--max-memory', flags.maxMemory, 1e6),
   };

@@ -89,6 +89,7 @@ function program(done: (code: number) => void): Command {
     .option('--max-states <n>', 'states that are stored')
     .option('--max-depth <n>', 'steps from the start')
     .option('--max-steps <n>', 'steps of one thread (1000)')
+    .option('--max-faults <n>', 'faults in a run, instead of as many as the scenario says')
     .option('--max-time <seconds>', 'time')
     .option('--max-memory <MB>', 'memory of the process (three quarters of the machine)')
     .option('--no-sleep', 'without sleep sets')

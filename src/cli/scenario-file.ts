@@ -6,9 +6,13 @@ import { fileURLToPath } from 'node:url';
 import { createJiti } from 'jiti';
 import { CATALOGUE } from '../../machines/races/catalogue.js';
 import type { Scenario } from '../../machines/scenario.js';
+import { textOf } from '../explore/scenario-error.js';
 import { UsageError } from './usage-error.js';
 
-/** Throws UsageError where there is no such scenario, or the file is at fault. */
+/**
+ * Throws UsageError where there is no such scenario, or the file is at fault. A file that computes
+ * without end is not noticed: nothing gives way meanwhile.
+ */
 export async function loadScenario(named: string, library: string): Promise<Scenario> {
   const known = CATALOGUE.find(({ name }) => name === named);
   if (known !== undefined) return known.make();
@@ -24,19 +28,21 @@ export async function loadScenario(named: string, library: string): Promise<Scen
       alias: { hotrace: library, xstate: fileURLToPath(import.meta.resolve('xstate')) },
       moduleCache: false,
     });
-    module = await jiti.import(file);
+    module = await settled(jiti.import(file), named);
   } catch (error) {
+    if (error instanceof UsageError) throw error;
     throw new UsageError(`${named}${placeIn(file, error)}: ${firstLine(error, file)}`);
   }
-  const exported = (module as { default?: unknown }).default;
-  const scenario = typeof exported === 'function' ? called(exported, named, file) : exported;
-  return checked(scenario, named);
+  return checked(await made((module as { default?: unknown }).default, named, file), named);
 }
 
-function called(make: unknown, named: string, file: string): unknown {
+/** What is exported, or what the function that is exported returns; once it is there. */
+async function made(exported: unknown, named: string, file: string): Promise<unknown> {
   try {
-    return (make as () => unknown)();
+    const value = typeof exported === 'function' ? (exported as () => unknown)() : exported;
+    return await settled(Promise.resolve(value), named);
   } catch (error) {
+    if (error instanceof UsageError) throw error;
     throw new UsageError(`${named}${placeIn(file, error)}: ${firstLine(error, file)}`);
   }
 }
@@ -49,18 +55,77 @@ function checked(value: unknown, named: string): Scenario {
     );
   };
   if (value === null || typeof value !== 'object') return fail('it exports no scenario');
-  const { name, entities, threads } = value as Partial<Scenario>;
+  const { name, entities, threads } = value as Readonly<Record<string, unknown>>;
   if (typeof name !== 'string') return fail('the scenario has no name');
-  if (entities === undefined || typeof entities !== 'object') return fail('it has no entities');
-  if (threads === undefined || typeof threads !== 'object') return fail('it has no threads');
+  if (!isRecord(entities)) return fail('it has no entities');
+  if (!isRecord(threads) || Object.keys(threads).length === 0) return fail('it has no threads');
   for (const [entity, machine] of Object.entries(entities)) {
-    const is = (machine as unknown) !== null && typeof machine === 'object';
-    if (!is) return fail(`entity "${entity}" is no machine`);
+    if (!isEntity(machine)) return fail(`entity "${entity}" is no machine`);
   }
   for (const [thread, body] of Object.entries(threads)) {
     if (typeof body !== 'function') return fail(`thread "${thread}" is no generator function`);
   }
-  return value as Scenario;
+  const why = partAtFault(value as Readonly<Record<string, unknown>>);
+  return why === undefined ? (value as Scenario) : fail(why);
+}
+
+/** Of what a scenario may have beside them: what is not as its type says. */
+function partAtFault(scenario: Readonly<Record<string, unknown>>): string | undefined {
+  const { invariants = [], monitors = {}, symmetry = [], mayWait = [], log } = scenario;
+  if (!Array.isArray(invariants)) return 'its invariants are no list';
+  for (const [i, each] of invariants.entries()) {
+    if (!isRecord(each) || typeof each.id !== 'string') return `invariant ${i + 1} has no id`;
+    const of = `invariant "${each.id}"`;
+    if (!areNames(each.entities)) return `${of} does not say in a list of which entities it is`;
+    if (typeof each.holds !== 'function') return `${of} has no function holds`;
+    if (each.when !== undefined && each.when !== 'always' && each.when !== 'end') {
+      return `${of} holds neither always nor at the end`;
+    }
+  }
+  if (!isRecord(monitors)) return 'its monitors are no record by name';
+  for (const [name, each] of Object.entries(monitors)) {
+    if (!isRecord(each) || !isEntity(each.machine)) return `monitor "${name}" has no machine`;
+    if (!areNames(each.listeners)) return `monitor "${name}" has no list of listeners`;
+  }
+  const families = Array.isArray(symmetry) ? symmetry : [undefined];
+  if (!families.every((each) => isRecord(each) && Object.values(each).every(areNames))) {
+    return 'its symmetry is no list of records of names';
+  }
+  if (!areNames(mayWait)) return 'mayWait is no list of names';
+  if (log !== undefined && !(isRecord(log) && Array.isArray(log.before))) {
+    return 'its log has no list of what was before';
+  }
+  return undefined;
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return value !== null && typeof value === 'object' && !Array.isArray(value);
+}
+
+function areNames(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((name) => typeof name === 'string');
+}
+
+/** By what xstate's machines have: they may come from another copy of it. */
+function isEntity(value: unknown): boolean {
+  if (!isRecord(value)) return false;
+  const machine = 'machine' in value && 'input' in value ? value.machine : value;
+  return isRecord(machine) && typeof machine.transition === 'function' && isRecord(machine.root);
+}
+
+/** What a promise comes to. Throws UsageError where nothing is left that could settle it. */
+async function settled<T>(promise: Promise<T>, named: string): Promise<T> {
+  let idle: (() => void) | undefined;
+  const never = new Promise<never>((_, reject) => {
+    idle = () =>
+      reject(new UsageError(`${named}: it waits for what never comes; export a scenario`));
+    process.once('beforeExit', idle);
+  });
+  try {
+    return await Promise.race([promise, never]);
+  } finally {
+    process.removeListener('beforeExit', idle!);
+  }
 }
 
 /** `:12:5` where the error tells a place in the file. */
@@ -78,7 +143,7 @@ export function placeIn(file: string, error: unknown): string {
 }
 
 function firstLine(error: unknown, file: string): string {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = error instanceof Error ? error.message : textOf(error);
   return message
     .replaceAll(file, '')
     .split('\n')

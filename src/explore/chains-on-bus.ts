@@ -17,7 +17,7 @@ import { NotifierChain } from '../bus/notifier-chain.js';
 import { inside } from '../bus/wait-graph.js';
 import type { Frame } from '../bus/wait-graph.js';
 import type { WriteResult } from '../bus/write-result.js';
-import { messageOf } from './program.js';
+import { messageOf } from './scenario-error.js';
 
 type Block = NotifierBlock<Payload, string> & { priority: number };
 type Note<At extends ChainNote['at']> = Extract<ChainNote, { readonly at: At }>;

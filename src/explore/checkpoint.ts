@@ -20,7 +20,7 @@ import { crc32 } from 'node:zlib';
 import { stable } from '../../machines/intern.js';
 import type { Scenario } from '../../machines/scenario.js';
 import type { Reductions } from './search-options.js';
-import { messageOf } from './program.js';
+import { messageOf } from './scenario-error.js';
 import type { SavedSearch } from './saved-search.js';
 
 /** A file that is no whole checkpoint, or one of another search: what, and what to do. */
@@ -223,6 +223,7 @@ function identity({ scenario, reductions, maxSteps }: SearchIdentity): string {
     ]),
     symmetry: scenario.symmetry ?? [],
     mayWait: scenario.mayWait ?? [],
+    faults: scenario.faults,
     reductions,
     maxSteps,
   });

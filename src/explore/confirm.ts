@@ -13,7 +13,8 @@ import { SELF } from '../../machines/step.js';
 import type { Step, Thread, ThreadBody } from '../../machines/step.js';
 import { ChainsOnBus } from './chains-on-bus.js';
 import { asEntity } from './columns.js';
-import { messageOf } from './program.js';
+import { budgeted } from './fault-budget.js';
+import { messageOf } from './scenario-error.js';
 import type { ScheduledStep } from './schedule.js';
 
 /** How a schedule went. */
@@ -36,7 +37,8 @@ interface Running {
 }
 
 /** Steps are told by thread and event, so a schedule can be held against an edited scenario. */
-export function confirm(scenario: Scenario, steps: readonly ScheduledStep[]): Confirmation {
+export function confirm(declared: Scenario, steps: readonly ScheduledStep[]): Confirmation {
+  const scenario = budgeted(declared);
   const actors = new Map<string, AnyActorRef>();
   const monitors = Object.entries(scenario.monitors ?? {});
   const machines = [

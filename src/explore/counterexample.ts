@@ -14,6 +14,7 @@ import { waitForEver } from './partial-deadlock.js';
 import { otherOrder } from './other-order.js';
 import type { OtherOrder } from './other-order.js';
 import type { Program } from './program.js';
+import { textOf } from './scenario-error.js';
 import { carryOut, nameOf } from './schedule.js';
 import type { Move, Schedule, ScheduledStep } from './schedule.js';
 import { Kind } from './thread-trie.js';
@@ -144,7 +145,7 @@ function sentence(
       const node = schedule.row[c];
       if (program.trie.kind[node] !== Kind.Threw) continue;
       const error = program.trie.error[node];
-      const told = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+      const told = error instanceof Error ? `${error.name}: ${error.message}` : textOf(error);
       return `${program.trie.threads[program.trie.thread[node]].name} threw ${told}`;
     }
   }

@@ -10,6 +10,7 @@ import type { SearchIdentity } from './checkpoint.js';
 import { Exhaustive } from './exhaustive.js';
 import { ALL_REDUCTIONS } from './search-options.js';
 import type { Bounds, Cut, Reductions, SearchResult, SearchStats } from './search-options.js';
+import { withFaults } from './fault-budget.js';
 import { DrawnClasses, uniformGuarantee } from './drawn-classes.js';
 import type { Coverage } from './drawn-classes.js';
 import { DEFAULT_MAX_STEPS, Program } from './program.js';
@@ -52,6 +53,8 @@ export interface ExploreOptions {
     readonly preemptions?: number;
     /** Steps of one thread. */
     readonly steps?: number;
+    /** Faults in a run: they are part of the system, and take the place of the scenario's. */
+    readonly faults?: number;
   };
   /** Of `exhaustive`: writes the search to a file now and then, for `resume`. */
   readonly checkpoint?: {
@@ -77,6 +80,8 @@ export interface Exploration {
   readonly counterexamples: readonly Counterexample[];
   /** Rules that are broken and for which no schedule was found within the bounds. */
   readonly withoutSchedule: readonly string[];
+  /** Faults that a run had, at most; undefined: none can be injected. */
+  readonly faults: number | undefined;
   readonly stats: SearchStats;
   /** Of random schedules. */
   readonly sampled?: {
@@ -101,8 +106,9 @@ const CHECKPOINT_MS = 5000;
  * Throws ScenarioError where the scenario itself is at fault, CheckpointError where a checkpoint
  * cannot be written or read, or is of another search.
  */
-export function explore(scenario: Scenario, options: ExploreOptions = {}): Exploration {
+export function explore(declared: Scenario, options: ExploreOptions = {}): Exploration {
   const { strategy = 'exhaustive', bounds } = options;
+  const scenario = withFaults(declared, bounds?.faults);
   const program = new Program(scenario, bounds?.steps ?? DEFAULT_MAX_STEPS);
   const symmetry = options.reductions?.symmetry ?? true;
   if (strategy === 'bounded') {
@@ -137,6 +143,7 @@ export function explore(scenario: Scenario, options: ExploreOptions = {}): Explo
       cut: result.cut,
       counterexamples,
       withoutSchedule: [],
+      faults: scenario.faults,
       stats,
     };
   }
@@ -195,6 +202,7 @@ export function conclude(
       return cheapest === undefined ? [] : [counterexample(program, rule, cheapest.moves, true)];
     }),
     withoutSchedule: rules.filter((rule) => found?.violated.has(rule) !== true),
+    faults: scenario.faults,
     stats,
   };
 }
@@ -283,6 +291,7 @@ function exploreAtRandom(
       return counterexample(program, rule, moves, cheapest !== undefined);
     }),
     withoutSchedule: [],
+    faults: program.scenario.faults,
     stats: {
       states: 0,
       transitions: result.transitions,

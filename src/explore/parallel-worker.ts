@@ -1,6 +1,7 @@
 /** One of the threads that search together: what it is asked for, task by task. */
 
 import { Futures } from './futures.js';
+import { withFaults } from './fault-budget.js';
 import { Ledger, LedgerFull } from './ledger.js';
 import type { LedgerMemory } from './ledger.js';
 import { Program } from './program.js';
@@ -23,6 +24,7 @@ export interface PartTask {
   readonly search: number;
   readonly source: ScenarioSource;
   readonly maxSteps: number;
+  readonly faults: number | undefined;
   readonly reductions: Reductions;
   readonly bounds: Bounds;
   readonly glance?: number;
@@ -77,8 +79,8 @@ interface Part {
 let part: Part | undefined;
 
 async function begin(task: PartTask): Promise<Part> {
-  const { source, maxSteps, reductions } = task;
-  const program = new Program(await fromSource(source), maxSteps);
+  const { source, maxSteps, faults, reductions } = task;
+  const program = new Program(withFaults(await fromSource(source), faults), maxSteps);
   const ledger = new Ledger(task.ledger, program);
   for (let t = 0; t < program.declaredThreads; t++) program.trie.root(t);
   const futures = new Futures(program);

@@ -4,6 +4,7 @@
  */
 
 import type { Piscina } from 'piscina';
+import { withFaults } from './fault-budget.js';
 import { conclude, explore } from './explore.js';
 import type { Exploration, ExploreOptions, Searched } from './explore.js';
 import { ledgerMemory } from './ledger.js';
@@ -73,7 +74,7 @@ export async function exploreIn(
   source: ScenarioSource,
   options: ParallelOptions,
 ): Promise<Exploration> {
-  const scenario = await fromSource(source);
+  const scenario = withFaults(await fromSource(source), options.bounds?.faults);
   const search = new ParallelSearch(pool, source, options, new Program(scenario).entities);
   const result = await search.run();
   // One thread tells what is wrong, and where.
@@ -193,6 +194,7 @@ class ParallelSearch {
         this.pool.run({
           search: number,
           source,
+          faults: options.bounds?.faults,
           maxSteps: options.bounds?.steps ?? DEFAULT_MAX_STEPS,
           reductions: { ...ALL_REDUCTIONS, ...options.reductions },
           bounds: options.bounds ?? {},

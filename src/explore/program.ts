@@ -5,8 +5,9 @@
 
 import type { AnyEventObject, AnyMachineSnapshot, AnyStateMachine } from 'xstate';
 import { Columns, viewOf } from './columns.js';
+import { budgeted } from './fault-budget.js';
 import { LocalTable, UNKNOWN, Values } from './local-table.js';
-import { ScenarioError } from './scenario-error.js';
+import { knownNames, messageOf, ScenarioError } from './scenario-error.js';
 import type { EntityView, Invariant, Scenario } from '../../machines/scenario.js';
 import { Kind, ThreadTrie } from './thread-trie.js';
 
@@ -40,10 +41,16 @@ export class Program {
   readonly declaredThreads: number;
   private readonly mayWait: ReadonlySet<string>;
 
-  constructor(
-    readonly scenario: Scenario,
-    maxSteps = DEFAULT_MAX_STEPS,
-  ) {
+  /** With its fault budget filled. */
+  readonly scenario: Scenario;
+
+  /** @param declared may say in `faults` what its budget holds */
+  constructor(declared: Scenario, maxSteps = DEFAULT_MAX_STEPS) {
+    if (maxSteps < 1) {
+      throw new ScenarioError(`${maxSteps} steps of a thread`, 'bounds', 'look at 1 or more');
+    }
+    const scenario = budgeted(declared);
+    this.scenario = scenario;
     this.columns = new Columns(scenario);
     this.entityNames = this.columns.all.map(({ name }) => name);
     const byMachine = new Map<AnyStateMachine, LocalTable>();
@@ -79,7 +86,7 @@ export class Program {
           ? this.columns.columnOf(entity)
           : undefined;
         if (column === undefined) {
-          const known = Object.keys(scenario.entities).join(', ');
+          const known = knownNames(Object.keys(scenario.entities));
           throw new ScenarioError(`there is no entity "${entity}"`, where, `there are ${known}`);
         }
         this.checkEvent(entity, event, where);
@@ -97,7 +104,7 @@ export class Program {
           throw new ScenarioError(
             `there is no entity "${entity}"`,
             `invariant ${invariant.id}`,
-            '',
+            `there are ${knownNames(Object.keys(scenario.entities))}`,
           );
         }
         return column;
@@ -235,6 +242,10 @@ export class Program {
           cause: error,
         });
       }
+      if (typeof holds !== 'boolean') {
+        const where = `invariant ${invariant.id}`;
+        throw new ScenarioError('it answers neither true nor false', where, 'return a boolean');
+      }
       compiled.known.set(key, holds);
     }
     return holds;
@@ -269,7 +280,7 @@ export class Program {
       throw new ScenarioError(
         `"${entity}" accepts no "${event.type}" in any state`,
         where,
-        `machine "${machine.id}" knows ${known.join(', ')}`,
+        `machine "${machine.id}" knows ${knownNames(known)}`,
       );
     }
   }
@@ -280,12 +291,14 @@ export class Program {
     } catch (error) {
       if (error instanceof ScenarioError) throw error;
       const sent = this.sent(node)!;
-      throw new ScenarioError(
+      const failed = new ScenarioError(
         `"${sent.entity}" failed at "${sent.event.type}": ${messageOf(error)}`,
         this.trie.where(node),
         '',
         { cause: error },
       );
+      failed.generator = this.trie.standing(node);
+      throw failed;
     }
   }
 }
@@ -303,8 +316,4 @@ export function checkThreads(count: number): void {
 function describes(descriptor: string, type: string): boolean {
   if (descriptor === '*' || descriptor === type) return true;
   return descriptor.endsWith('.*') && type.startsWith(descriptor.slice(0, -1));
-}
-
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -184,6 +184,7 @@ export class Round {
     for (const compiled of program.invariants) {
       if (!program.holds(compiled, row)) this.violate(compiled.invariant.id);
     }
+    for (let c = entities; c < row.length; c++) this.standsAt(row[c]);
     this.goOn(0, 0);
   }
 
@@ -385,7 +386,8 @@ export class Round {
 
   private microStep(t: number, outcome: number, steps: number): void {
     const { program, row, entities } = this;
-    const entity = program.trie.entity[row[entities + t]];
+    const from = row[entities + t];
+    const entity = program.trie.entity[from];
     const node = program.step(row, t, outcome);
     this.transitions++;
     if (--this.glance === 0) this.look();
@@ -395,11 +397,19 @@ export class Round {
       for (const rule of program.tables[entity].rules(row[entity])) this.violate(rule);
       if (program.visible[entity]) this.checkInvariants(entity);
     }
-    const kind = program.trie.kind[node];
-    if (kind === Kind.Threw) this.violate(EXCEPTION);
-    else if (kind === Kind.Cut) this.cut ??= 'steps';
+    this.standsAt(node);
+    if (program.trie.kind[from] === Kind.Spawn) {
+      this.standsAt(program.trie.root(program.trie.other[from]));
+    }
     const bound = this.options.bounds?.depth;
     if (bound !== undefined && steps >= bound) this.stop('depth');
+  }
+
+  /** A thread has come to a node: its first one too. */
+  private standsAt(node: number): void {
+    const kind = this.program.trie.kind[node];
+    if (kind === Kind.Threw) this.violate(EXCEPTION);
+    else if (kind === Kind.Cut) this.cut ??= 'steps';
   }
 
   private meetNodes(): void {

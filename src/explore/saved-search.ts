@@ -9,9 +9,8 @@ import type { ToldSnapshot } from '../../machines/intern.js';
 import type { Cut, SearchStats } from './search-options.js';
 import type { SavedFutures } from './futures.js';
 import type { LocalTable } from './local-table.js';
-import { messageOf } from './program.js';
 import type { Program } from './program.js';
-import { ScenarioError } from './scenario-error.js';
+import { messageOf, ScenarioError } from './scenario-error.js';
 import type { SavedSections } from './sections.js';
 
 /** What a program has met: values, events and snapshots per machine, nodes of threads. */

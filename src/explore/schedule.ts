@@ -20,6 +20,8 @@ export interface ScheduledStep {
   readonly preempts: boolean;
   /** What a trace of a kernel would show of it, where the scenario says so. */
   readonly facts?: readonly EventFact[];
+  /** A fault that might have come here, and did not: nothing to show. */
+  readonly quiet?: true;
 }
 
 /** A move: a thread, and the outcome of its choice. */
@@ -67,10 +69,22 @@ export function carryOut(
       reply,
       preempts,
       ...(step.type === 'send' && step.facts !== undefined ? { facts: step.facts } : {}),
+      ...(isQuiet(step, reply) ? { quiet: true } : {}),
     });
     last = thread;
   }
   return { steps, preemptions, row, reached: steps.length };
+}
+
+/** Of `mayFail` only the fault is shown. */
+function isQuiet(step: Step, reply: unknown): boolean {
+  if (!('fault' in step && step.fault === true)) return false;
+  return (reply as { type?: unknown } | null)?.type !== 'fault';
+}
+
+/** Those that are shown in a table. */
+export function shownSteps(steps: readonly ScheduledStep[]): readonly ScheduledStep[] {
+  return steps.filter(({ quiet }) => quiet !== true);
 }
 
 /** What the step at a node is called: its label, or what it sends. */
@@ -88,6 +102,9 @@ export function nameOf(program: Program, node: number, outcome: number): string 
     }
     case 'choose': {
       const option = JSON.stringify(values.value(trie.options[node][outcome]));
+      if (step.fault === true && step.label !== undefined) {
+        return option === 'true' ? step.label : `no fault: ${step.label}`;
+      }
       return step.label === undefined ? `chooses ${option}` : `${step.label}: ${option}`;
     }
     case 'spawn':

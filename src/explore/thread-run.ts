@@ -1,8 +1,18 @@
 /** A generator at work: one thread on its way through its replies. */
 
+import { inspect } from 'node:util';
 import { stable } from '../../machines/intern.js';
 import type { Step, Thread, ThreadBody } from '../../machines/step.js';
 
+const USE = 'yield what send(), choose(), spawn(), join() and loopHead() make, with yield*';
+/** Heads of loops, all different, with no step between them. */
+const MAX_HEADS = 10_000;
+/** Characters of a value that is told. */
+const LONGEST = 60;
+
+/**
+ * A thread that computes for ever between two steps is not noticed: nothing but a step gives way.
+ */
 export class ThreadRun {
   /** What it does next; undefined: it is over. */
   step: Step | undefined;
@@ -12,11 +22,18 @@ export class ThreadRun {
   spawned = 0;
   /** What it threw. */
   failure: { readonly error: unknown } | undefined;
+  /** Why it is no thread: of a generator that yields what is no step, or of no generator. */
+  fault: { readonly what: string; readonly advice: string } | undefined;
   readonly generator: Thread | undefined;
 
   constructor(body: ThreadBody, name: string) {
     try {
-      const generator = body(name);
+      const generator: unknown = typeof body === 'function' ? body(name) : body;
+      if (!isGenerator(generator)) {
+        const what = `its body gives ${told(generator)}, which is no generator`;
+        this.fault = { what, advice: 'write it as function* () { … }, not async' };
+        return;
+      }
       this.generator = generator;
       this.take(generator, () => generator.next());
     } catch (error) {
@@ -38,10 +55,57 @@ export class ThreadRun {
     this.step = undefined;
     this.loop = undefined;
     let result = next();
-    while (result.done !== true && (result.value.type === 'loop' || result.value.type === 'note')) {
-      if (result.value.type === 'loop') this.loop = stable(result.value.state) ?? 'undefined';
+    const heads = new Set<string>();
+    while (result.done !== true) {
+      const yielded: unknown = result.value;
+      if (!isStep(yielded)) {
+        const star = isGenerator(yielded) ? ': a star is missing' : '';
+        this.fault = { what: `it yields ${told(yielded)}, which is no step${star}`, advice: USE };
+        return;
+      }
+      if (yielded.type !== 'loop' && yielded.type !== 'note') {
+        this.step = yielded;
+        return;
+      }
+      if (yielded.type === 'loop') {
+        this.loop = stable(yielded.state) ?? 'undefined';
+        // It would do there what it did, which was no step.
+        if (heads.has(this.loop) || heads.size === MAX_HEADS) {
+          const what = 'it comes from the head of a loop to such a head again, without a step';
+          this.fault = { what, advice: 'a loop that does nothing has no end: let it make a step' };
+          return;
+        }
+        heads.add(this.loop);
+      }
       result = generator.next();
     }
-    if (result.done !== true) this.step = result.value;
   }
+}
+
+function isGenerator(value: unknown): value is Thread {
+  return (
+    value !== null &&
+    typeof value === 'object' &&
+    typeof (value as Partial<Thread>).next === 'function' &&
+    Symbol.iterator in value
+  );
+}
+
+const STEPS: ReadonlySet<unknown> = new Set<Step['type']>([
+  'send',
+  'choose',
+  'spawn',
+  'join',
+  'loop',
+  'note',
+]);
+
+function isStep(value: unknown): value is Step {
+  return value !== null && typeof value === 'object' && STEPS.has((value as Step).type);
+}
+
+/** A value of any kind, in a line. */
+function told(value: unknown): string {
+  const text = inspect(value, { depth: 1, breakLength: Infinity });
+  return text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text;
 }

@@ -11,7 +11,7 @@ import { SELF } from '../../machines/step.js';
 import type { Delivery, Step, ThreadBody } from '../../machines/step.js';
 import type { Values } from './local-table.js';
 import { ThreadRun } from './thread-run.js';
-import { ScenarioError } from './scenario-error.js';
+import { knownNames, messageOf, ScenarioError } from './scenario-error.js';
 
 /** What a thread does next at a node. */
 export const enum Kind {
@@ -191,8 +191,18 @@ export class ThreadTrie {
       this.live = { node, run };
       return node;
     } catch (thrown) {
-      if (thrown instanceof ScenarioError) thrown.generator = run.generator;
-      throw thrown;
+      // What is no plain JSON: without end, a BigInt, a Map.
+      const fault =
+        thrown instanceof TypeError || thrown instanceof RangeError
+          ? new ScenarioError(
+              `its step cannot be written down: ${messageOf(thrown)}`,
+              where,
+              'events, options and states of loops are plain JSON',
+              { cause: thrown },
+            )
+          : thrown;
+      if (fault instanceof ScenarioError) fault.generator = run.generator;
+      throw fault;
     }
   }
 
@@ -220,11 +230,13 @@ export class ThreadTrie {
     const before = this.step[node]!;
     const { step } = run;
     if (step !== undefined && (exactly ? same(step, before) : step.type === before.type)) return;
-    throw new ScenarioError(
+    const error = new ScenarioError(
       'the thread did something else when it was run again with the same replies',
       this.where(node),
       'a thread may depend on nothing but the replies to its steps',
     );
+    error.generator = run.generator;
+    throw error;
   }
 
   private add(
@@ -232,9 +244,11 @@ export class ThreadTrie {
     parent: number,
     reply: number,
     depth: number,
-    { step, failure, spawned, loop }: ThreadRun,
+    { step, failure, fault, spawned, loop }: ThreadRun,
     where: string,
   ): number {
+    if (fault !== undefined) throw new ScenarioError(fault.what, where, fault.advice);
+    if (step !== undefined) checkStep(step, where);
     let kind = step === undefined ? (failure === undefined ? Kind.Done : Kind.Threw) : Kind.Cut;
     let sent: SendTarget | undefined;
     let options: readonly number[] = [];
@@ -260,17 +274,15 @@ export class ThreadTrie {
           kind = Kind.Join;
           const joined = this.indexes.get(step.thread);
           if (joined === undefined) {
-            throw new ScenarioError(`there is no thread "${step.thread}"`, where, '');
+            const known = knownNames(this.threads.map(({ name }) => name));
+            const advice = `there are ${known}; of the nth that T spawns the name is T.n`;
+            throw new ScenarioError(`there is no thread "${step.thread}"`, where, advice);
           }
           other = joined;
           break;
         }
         default:
-          throw new ScenarioError(
-            `it yields ${JSON.stringify(step)}, which is no step`,
-            where,
-            'yield what send(), choose(), spawn(), join() and loopHead() make, with yield*',
-          );
+          throw new ScenarioError(`it yields ${step.type} where a step is to be`, where, '');
       }
     }
     const node = this.size;
@@ -302,6 +314,14 @@ export class ThreadTrie {
       : event;
   }
 
+  /** A generator that stands at a node, for its place in the file. */
+  standing(node: number): object | undefined {
+    const { name, body } = this.threads[this.thread[node]];
+    const run = new ThreadRun(body, name);
+    for (const { reply } of this.pathTo(node)) run.goOn(this.values.value(reply));
+    return run.generator;
+  }
+
   /** Nodes and the replies that led on from them, to `node`. */
   private pathTo(node: number): { readonly node: number; readonly reply: number }[] {
     const path: { readonly node: number; readonly reply: number }[] = [];
@@ -309,6 +329,20 @@ export class ThreadTrie {
       path.push({ node: this.parent[at], reply: this.reply[at] });
     }
     return path.reverse();
+  }
+}
+
+/** What types would have told. */
+function checkStep(step: Step, where: string): void {
+  const { type, label } = step as { readonly type: string; readonly label?: unknown };
+  if (label !== undefined && typeof label !== 'string') {
+    throw new ScenarioError('its label is no text', where, 'labels are strings');
+  }
+  if (type === 'send' && typeof (step as { event?: { type?: unknown } }).event?.type !== 'string') {
+    throw new ScenarioError('an event without a type', where, 'events are { type: … }');
+  }
+  if (type === 'choose' && !Array.isArray((step as { options?: unknown }).options)) {
+    throw new ScenarioError('a choice among nothing', where, 'give it options, in a list');
   }
 }
 

@@ -4,9 +4,10 @@ import type { Counterexample } from '../explore/counterexample.js';
 import { coverageText } from '../explore/drawn-classes.js';
 import type { Exploration } from '../explore/explore.js';
 import type { OtherOrder } from '../explore/other-order.js';
+import { shownSteps } from '../explore/schedule.js';
 import { DEADLOCK, EXCEPTION } from '../explore/verdict-rules.js';
 import { ruleById } from '../../machines/rules.js';
-import { printable, wrap } from './format.js';
+import { plural, printable, wrap } from './format.js';
 import { interleavingTable } from './interleaving-table.js';
 
 /** @param stats with the numbers of the search */
@@ -26,18 +27,20 @@ export function exploreText(exploration: Exploration, stats: boolean): string {
 
 function conclusion(exploration: Exploration): string {
   const { verdict, cut, counterexamples, withoutSchedule, stats, sampled } = exploration;
-  const steps = counted(stats.transitions, 'step');
+  const steps = plural(stats.transitions, 'step');
   const searched =
     sampled === undefined
-      ? `${counted(stats.states, 'state')}, ${steps}`
-      : `${counted(sampled.runs, 'random schedule')} (${exploration.strategy}, seed ${sampled.seed}), ${steps}`;
+      ? `${plural(stats.states, 'state')}, ${steps}`
+      : `${plural(sampled.runs, 'random schedule')} (${exploration.strategy}, seed ${sampled.seed}), ${steps}`;
   const guarantee = sampled?.guarantee === undefined ? '' : `; ${sampled.guarantee}`;
   const bound = cut === undefined ? '' : `; the search was cut by its bound on ${cut}`;
+  const faults =
+    exploration.faults === undefined ? '' : ` with at most ${plural(exploration.faults, 'fault')}`;
   switch (verdict) {
     case 'clean':
-      return `clean. Every interleaving was covered (${searched}; sequentially consistent memory).`;
+      return `clean. Every interleaving${faults} was covered (${searched}; sequentially consistent memory).`;
     case 'incomplete':
-      return `incomplete: no rule was broken in ${searched}${bound}${guarantee}.`;
+      return `incomplete: no rule was broken in ${searched}${faults}${bound}${guarantee}.`;
     case 'violated': {
       const rules = [...counterexamples.map(({ rule }) => rule), ...withoutSchedule];
       return `violated: ${rules.map(printable).join(', ')} (${searched}${bound}).`;
@@ -47,7 +50,7 @@ function conclusion(exploration: Exploration): string {
 
 /** The table and what stands beneath it. */
 export function counterexampleText(found: Counterexample): string[] {
-  const out = interleavingTable(found.steps);
+  const out = interleavingTable(shownSteps(found.steps));
   out.push(...wrap(`${ruleName(found.rule)}: ${printable(found.says)}`, 72), '');
   for (const { thread, what, holders } of found.waiting) {
     const by = holders
@@ -105,14 +108,10 @@ function happened(rule: string): string {
 }
 
 function costs({ preemptions, steps, cheapest, leftOut }: Counterexample): string {
-  const n = counted(preemptions, 'preemption');
+  const n = plural(preemptions, 'preemption');
   const fewer = !cheapest || preemptions === 0 ? '' : `; ${preemptions - 1} is impossible`;
   const left = leftOut === 0 ? '' : `, ${leftOut} without a part in it left out`;
-  return `${n}${fewer}; ${counted(steps.length, 'step')}${left}`;
-}
-
-function counted(n: number, what: string): string {
-  return `${n.toLocaleString('en')} ${what}${n === 1 ? '' : 's'}`;
+  return `${n}${fewer}; ${plural(shownSteps(steps).length, 'step')}${left}`;
 }
 
 function ruleName(id: string): string {

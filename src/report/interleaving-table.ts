@@ -16,9 +16,10 @@ const MIN_COLUMN = 20;
  * The table, without what broke.
  *
  * @returns lines of at most 72 characters; one column per thread where they fit, else one step a
- *   line with its CPU before it
+ *   line with its CPU before it; none for what is broken at the start
  */
 export function interleavingTable(steps: readonly ScheduledStep[]): string[] {
+  if (steps.length === 0) return [];
   const threads = [...new Set(steps.map(({ thread }) => thread))];
   const heads = threads.map((thread, cpu) => `CPU${cpu}: ${printable(thread)}`);
   const starts = columnStarts(threads, heads, steps);

@@ -1,15 +1,17 @@
 /** A counterexample as a Mermaid sequence diagram: threads as participants, machines as receivers. */
 
 import type { Counterexample } from '../explore/counterexample.js';
+import { shownSteps } from '../explore/schedule.js';
 
 /** The diagram's text, with a line feed at its end. */
 export function scheduleMermaid(found: Counterexample): string {
-  const threads = [...new Set(found.steps.map(({ thread }) => thread))];
-  const entities = [...new Set(found.steps.flatMap(({ entity }) => entity ?? []))];
+  const steps = shownSteps(found.steps);
+  const threads = [...new Set(steps.map(({ thread }) => thread))];
+  const entities = [...new Set(steps.flatMap(({ entity }) => entity ?? []))];
   const out = ['sequenceDiagram'];
   threads.forEach((name, i) => out.push(`  participant T${i} as CPU${i}: ${safe(name)}`));
   entities.forEach((name, i) => out.push(`  participant E${i} as ${safe(name)}`));
-  for (const { thread, entity, what } of found.steps) {
+  for (const { thread, entity, what } of steps) {
     const from = `T${threads.indexOf(thread)}`;
     const to = entity === undefined ? from : `E${entities.indexOf(entity)}`;
     out.push(`  ${from}->>${to}: ${safe(what)}`);
