@@ -191,6 +191,7 @@ export class Round {
   private search(): void {
     const { program, frames, row, visited, crew } = this;
     const { onPause } = this.options;
+    const { sleep } = this.reductions;
     while (!this.stopped) {
       if (this.due) {
         this.due = false;
@@ -225,7 +226,7 @@ export class Round {
       }
       // In work of others nobody has asked here yet whether it can be done.
       if (crew !== undefined) program.enabled(row, t);
-      const asleep = this.stillAsleep(row, frames.asleep[top] & ~(1 << t), t);
+      const asleep = sleep ? this.stillAsleep(row, frames.asleep[top] & ~(1 << t), t) : 0;
       this.from = frames.state[top];
       this.moved = 1 << t;
       const steps = this.step(t, frames.outcome[top], frames.steps[top] + 1);
