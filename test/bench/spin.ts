@@ -14,7 +14,7 @@ import type { PanOptions, PanRun, StormModel } from './spin/pan.js';
 const LIMIT = Number(process.argv[2] ?? 300);
 /** For a run that is not expected to end. */
 const SHORT_LIMIT = Math.min(LIMIT, 60);
-const WARM_RUNS = 25;
+const WARM_RUNS = 60;
 const FRESH_RUNS = 5;
 
 /** All that is in the steps; the count that is checked is one that all share. */
