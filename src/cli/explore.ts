@@ -106,6 +106,7 @@ export async function runExplore(
       onRuns: (done, runs) => progress.drawn(done, runs),
     };
     const jobs = whole('--jobs', flags.jobs) ?? 1;
+    if (jobs < 1) throw new UsageError(`--jobs ${jobs}: at least 1`);
     result = jobs > 1 ? await exploreWith(jobs, named, told) : explore(scenario, told);
   } catch (error) {
     if (error instanceof CheckpointError) throw new UsageError(error.message);

@@ -54,7 +54,10 @@ function checked(value: unknown, named: string): Scenario {
       `${named}: ${what}; export default scenario({ name, entities, threads }), or a function that returns it`,
     );
   };
-  if (value === null || typeof value !== 'object') return fail('it exports no scenario');
+  // A file without exports is an empty object.
+  if (value === null || typeof value !== 'object' || Object.keys(value).length === 0) {
+    return fail('it exports no scenario');
+  }
   const { name, entities, threads } = value as Readonly<Record<string, unknown>>;
   if (typeof name !== 'string') return fail('the scenario has no name');
   if (!isRecord(entities)) return fail('it has no entities');

@@ -85,7 +85,7 @@ function exchanged({ rule }: Counterexample, other: OtherOrder): string {
   const order = `in the other order ${lone ? 'the former is not made and ' : ''}`;
   switch (outcome) {
     case 'holds':
-      return `${order}${held(rule)}`;
+      return `${order}nothing is broken`;
     case 'broken': {
       const also = (id: string) => `${happened(id)}${id === rule ? ' too' : ''}`;
       return `${order}${broken.map(also).join(', ')}`;
@@ -95,11 +95,6 @@ function exchanged({ rule }: Counterexample, other: OtherOrder): string {
     case 'unknown':
       return 'what the other order leads to was not found out';
   }
-}
-
-function held(rule: string): string {
-  if (rule === DEADLOCK) return 'there is no deadlock';
-  return rule === EXCEPTION ? 'no thread throws' : `${rule} holds`;
 }
 
 function happened(rule: string): string {
@@ -122,9 +117,14 @@ function ruleName(id: string): string {
 function statsText({ stats, sampled }: Exploration): string[] {
   const n = (value: number) => value.toLocaleString('en');
   return [
-    `  states       ${n(stats.states)} in the last of ${stats.rounds} ${stats.rounds === 1 ? 'round' : 'rounds'}`,
+    // Schedules that are drawn store no states.
+    ...(sampled !== undefined
+      ? []
+      : [
+          `  states       ${n(stats.states)} in the last of ${plural(stats.rounds, 'round')}`,
+          `  memory       ${n(stats.bytes)} bytes, ${(stats.bytes / Math.max(1, stats.states)).toFixed(0)} a state`,
+        ]),
     `  transitions  ${n(stats.transitions)}, ${n(stats.allTransitions)} in all rounds`,
-    `  memory       ${n(stats.bytes)} bytes, ${(stats.bytes / Math.max(1, stats.states)).toFixed(0)} a state`,
     `  thread nodes ${n(stats.nodes)}`,
     `  xstate       ${n(stats.computed)} calls`,
     ...(sampled?.coverage === undefined

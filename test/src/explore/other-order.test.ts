@@ -171,14 +171,14 @@ const value = (context: unknown) => (context as { value: unknown }).value;
 describe('in words', () => {
   test('the race of 2012', () => {
     expect(said(addRemove(), 'INV-01')).toBe(
-      'racing: notify DEL_DEVICE d0 -> listener l0 and notify ADD_DEVICE d0 -> listener l0; in the other order INV-01 holds',
+      'racing: notify DEL_DEVICE d0 -> listener l0 and notify ADD_DEVICE d0 -> listener l0; in the other order nothing is broken',
     );
   });
 
   test('under locks: the sections are exchanged', () => {
     const scenario = addRemove({ variant: 'notify first' });
     expect(said(scenario, 'INV-03')).toBe(
-      'racing: list_del(d0) and list_add_tail(d0); in the other order INV-03 holds',
+      'racing: list_del(d0) and list_add_tail(d0); in the other order nothing is broken',
     );
   });
 
