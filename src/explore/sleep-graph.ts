@@ -3,7 +3,7 @@
  * are the classes of interleavings, each once, as a class's first path in the order of threads and
  * outcomes. Source: Godefroid, LNCS 1032, chapter 5; exploration.md section 4.
  *
- * Whether two steps commute is told by the machines where they stand, as in `countClasses`; and two
+ * Whether two steps commute is told by the machines where they stand; and two
  * steps on entities that an invariant looks at all the time never do, as in the search: what it would
  * see between them is a class of its own.
  */

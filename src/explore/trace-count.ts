@@ -15,12 +15,22 @@ import type { IndependentEvents } from './sent.js';
 import { StateTable } from './state-table.js';
 import { doubled } from './doubled.js';
 
-/** @returns the number of classes, or undefined where there are more than `limit` states */
-export function countTraces(
+/**
+ * Counts classes of interleavings (Mazurkiewicz traces), threads that are left waiting included. What
+ * the machines tell of each state is no relation of events: there, class-counts.ts counts.
+ *
+ * @param independent whether two events of one entity may be exchanged wherever one follows the
+ *   other: the literature counts by footprint
+ * @param limit states; more end the count
+ * @returns the number, exact below 2^53, or undefined where `limit` was reached
+ * @throws ScenarioError where the scenario itself is at fault, and where interleavings are endless
+ */
+export function countClasses(
   program: Program,
   independent: IndependentEvents,
-  limit: number,
+  limit = Infinity,
 ): number | undefined {
+  for (let t = 0; t < program.declaredThreads; t++) program.trie.root(t);
   const sent = new SentEvents(program, independent);
   const persistent = new PersistentSets(program, sent);
   for (;;) {

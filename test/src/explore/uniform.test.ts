@@ -7,7 +7,6 @@ import { describe, expect, test } from 'vitest';
 import { addRemove } from '../../../machines/races/add-remove.js';
 import { ClassCounts, classCounts } from '../../../src/explore/class-counts.js';
 import { ClassCoverage, expectedShare, firstOfClass } from '../../../src/explore/class-coverage.js';
-import { countClasses } from '../../../src/explore/counting.js';
 import { explore } from '../../../src/explore/explore.js';
 import { Program } from '../../../src/explore/program.js';
 import { RandomNumbers } from '../../../src/explore/random-numbers.js';
@@ -58,20 +57,6 @@ test('every class has a path, and the paths are the first schedules of their cla
   // Events that commute in some states only may give a class two paths; that is rare.
   expect(same).toBeGreaterThan(tried * 0.97);
   console.log(`${same} of ${tried} scenarios have one path for each class`);
-});
-
-test('the total is that of countClasses', () => {
-  for (const [family, params] of [
-    ['fib_bench', [4]],
-    ['multipc', [2, 3]],
-    ['dispatcher', [1, 4]],
-    ['lockinc', [5]],
-    ['concuerror/long_chain', []],
-  ] as const) {
-    const make = () => new Program(PROGRAMS[family](...params));
-    const counts = classCounts(make()) as ClassCounts;
-    expect(counts.total, family).toBe(BigInt(countClasses(make())!));
-  }
 });
 
 /** Programs whose events commute always or never, so that their classes are Mazurkiewicz traces. */
