@@ -63,7 +63,7 @@ export function refcountMachine(initial = 1): AnyStateMachine {
           get_unless_zero: { actions: 'missed' },
         },
       },
-      violated: { tags: ['violation'], meta: { rule: 'use-after-free', says: afterFree } },
+      violated: { tags: ['violation'], meta: { rule: 'INV-24', says: afterFree } },
     },
   });
 }

@@ -1,0 +1,119 @@
+/**
+ * What threads do to structs of the kernel, one step each. The structs are entities of
+ * machines/object.ts. Source: D.x 1.
+ */
+
+import type { EventFact } from '../../events/event.js';
+import type { Fields, ObjectEvent, ObjectReply } from '../object.js';
+import { mayFail, send } from '../step.js';
+import type { Thread } from '../step.js';
+
+/**
+ * kzalloc of a struct that nobody else can see yet.
+ *
+ * @param budget faults that may be injected, where the allocation may fail
+ * @returns false: it returned NULL
+ */
+export function* kzalloc(
+  object: string,
+  { fields = {}, refs = 0 }: { readonly fields?: Fields; readonly refs?: number } = {},
+  budget?: string,
+): Thread<boolean> {
+  if (budget !== undefined && (yield* mayFail(budget, `kzalloc(${object}) returns NULL`))) {
+    return false;
+  }
+  yield* access(object, { type: 'alloc', fields, refs }, `kzalloc(${object})`);
+  return true;
+}
+
+export function* kfree(object: string, facts?: readonly EventFact[]): Thread<void> {
+  yield* access(object, { type: 'free' }, `kfree(${object})`, facts);
+}
+
+/** A load of one field. `into` names what it is loaded into: `group = d0->iommu_group`. */
+export function* load<T = unknown>(object: string, field: string, into?: string): Thread<T> {
+  const label = `${into === undefined ? 'read' : `${into} =`} ${object}->${field}`;
+  const reply = yield* access(object, { type: 'read', field }, label);
+  return (reply as Extract<ObjectReply, { type: 'value' }>).value as T;
+}
+
+/** A store of one field. */
+export function* store(
+  object: string,
+  field: string,
+  value: unknown,
+  facts?: readonly EventFact[],
+): Thread<void> {
+  const label = `${object}->${field} = ${shown(value)}`;
+  yield* access(object, { type: 'write', field, value }, label, facts);
+}
+
+/** `object->field += by`. Returns what was there. */
+export function* add(object: string, field: string, by: number): Thread<number> {
+  const label = `${object}->${field} ${by < 0 ? '-' : '+'}= ${Math.abs(by)}`;
+  const reply = yield* access(object, { type: 'add', field, value: by }, label);
+  return (reply as Extract<ObjectReply, { type: 'value' }>).value as number;
+}
+
+/** wait_event, wait_for_completion: until the field has the value. */
+export function* waitFor(object: string, field: string, value: unknown): Thread<void> {
+  yield* access(
+    object,
+    { type: 'await', field, value },
+    `wait for ${object}->${field} == ${shown(value)}`,
+  );
+}
+
+/** kobject_get, kref_get. */
+export function* get(object: string): Thread<void> {
+  yield* access(object, { type: 'get' }, `get(${object})`);
+}
+
+/** kref_get_unless_zero. Returns whether it got a reference. */
+export function* getUnlessZero(object: string): Thread<boolean> {
+  const reply = yield* access(object, { type: 'get_unless_zero' }, `get_unless_zero(${object})`);
+  return (reply as Extract<ObjectReply, { type: 'got' }>).ok;
+}
+
+/** kobject_put, kref_put. Returns whether it was the last reference: its caller runs the release. */
+export function* put(object: string): Thread<boolean> {
+  const reply = yield* access(object, { type: 'put' }, `put(${object})`);
+  return (reply as Extract<ObjectReply, { type: 'put' }>).last;
+}
+
+export function* listAddTail(object: string, field: string, entry: string): Thread<void> {
+  const label = `list_add_tail(${entry}, ${object}->${field})`;
+  yield* access(object, { type: 'list_add_tail', field, entry }, label);
+}
+
+/** Returns whether the entry was on the list. */
+export function* listDel(object: string, field: string, entry: string): Thread<boolean> {
+  const label = `list_del(${entry}, ${object}->${field})`;
+  const reply = yield* access(object, { type: 'list_del', field, entry }, label);
+  return (reply as Extract<ObjectReply, { type: 'deleted' }>).found;
+}
+
+/** The entry after one, the first after null; null at the end. */
+export function* listNext(
+  object: string,
+  field: string,
+  after: string | null,
+): Thread<string | null> {
+  const label = after === null ? `first of ${object}->${field}` : `next of ${object}->${field}`;
+  const reply = yield* access(object, { type: 'list_next', field, after }, label);
+  return (reply as Extract<ObjectReply, { type: 'value' }>).value as string | null;
+}
+
+/** One access of any kind; waits where the object does not accept it yet. */
+export function* access(
+  object: string,
+  event: ObjectEvent,
+  label: string,
+  facts?: readonly EventFact[],
+): Thread<ObjectReply | undefined> {
+  return yield* send<ObjectReply | undefined>(object, event, label, facts);
+}
+
+function shown(value: unknown): string {
+  return value === null ? 'NULL' : typeof value === 'string' ? value : JSON.stringify(value);
+}
