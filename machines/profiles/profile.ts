@@ -24,6 +24,12 @@ export interface KernelProfile {
   readonly notBoundNeedsBind: boolean;
   /** No probe starts on a device whose device_del has begun (v5.1, whole from v5.9: K08, K09). */
   readonly deadFlag: boolean;
+  /** Which paths to a probe check the dead flag (v5.1: K08; v5.9: K09). */
+  readonly deadChecked: 'nowhere' | 'async' | 'all paths';
+  /** An async probe is scheduled after device_unlock (v5.19, v6.0: K30). */
+  readonly asyncScheduledUnlocked: boolean;
+  /** Managed resources are released before the DMA ops are torn down (v5.2: K40). */
+  readonly devresBeforeDmaTeardown: boolean;
   /** No driver probes a device before device_add has notified ADD_DEVICE (v7.1, K10, B.5). */
   readonly readyFlag: boolean;
   /** A failing add_device is the IOMMU listener's raw return and stops the chain (D-A1-8). */

@@ -17,6 +17,9 @@ const V3_6: Facts = {
   notBound: false,
   notBoundNeedsBind: false,
   deadFlag: false,
+  deadChecked: 'nowhere',
+  asyncScheduledUnlocked: false,
+  devresBeforeDmaTeardown: false,
   readyFlag: false,
   addErrnoStops: true,
   groupNotifier: true,
@@ -53,6 +56,16 @@ export const CHANGES: readonly Change[] = [
     facts: { bindUevents: true, notBound: true },
   },
   {
+    since: [5, 1],
+    by: '3451a495ef24 an async probe checks the dead flag',
+    facts: { deadChecked: 'async' },
+  },
+  {
+    since: [5, 2],
+    by: '376991db4b64 + 0b777eee88d7 DMA ops are torn down after managed resources',
+    facts: { devresBeforeDmaTeardown: true },
+  },
+  {
     since: [5, 5],
     by: '1a50cb80f219 a second registration of a notifier block warns and does nothing',
     facts: { duplicateRegistration: 'ignored' },
@@ -64,8 +77,8 @@ export const CHANGES: readonly Change[] = [
   },
   {
     since: [5, 9],
-    by: '3451a495ef24 + 654888327e9f no driver binds to a dead device',
-    facts: { deadFlag: true },
+    by: '654888327e9f no driver binds to a dead device, on any path',
+    facts: { deadFlag: true, deadChecked: 'all paths' },
   },
   {
     since: [5, 10],
@@ -81,6 +94,11 @@ export const CHANGES: readonly Change[] = [
     since: [5, 19],
     by: '1ea2a07a532b and series: DMA ownership replaces the group notifier',
     facts: { groupNotifier: false, dmaOwnership: true, blockingDomain: true },
+  },
+  {
+    since: [6, 0],
+    by: 'b232b02bf3c2 (v5.19) + 70fe758352ca an async probe is scheduled after device_unlock',
+    facts: { asyncScheduledUnlocked: true },
   },
   {
     // The earliest tree read that answers so; the commits are older.

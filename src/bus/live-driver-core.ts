@@ -171,8 +171,24 @@ export class LiveDriverCore implements DriverCore<BusDevice, BusDriver, Request>
     yield { pause: 'notified' };
   }
 
+  uevent() {
+    return done(undefined);
+  }
+
   dmaConfigure(device: BusDevice, { driver }: BusDriver) {
     return asked<number>({ call: () => returned(driver.dmaConfigure?.(device.name)) });
+  }
+
+  dmaCleanup() {
+    return done(undefined);
+  }
+
+  addDriverLinks() {
+    return done(0);
+  }
+
+  removeDriverLinks() {
+    return done(undefined);
   }
 
   probe(device: BusDevice, { driver }: BusDriver) {
@@ -181,6 +197,34 @@ export class LiveDriverCore implements DriverCore<BusDevice, BusDriver, Request>
 
   remove(device: BusDevice, { driver }: BusDriver) {
     return asked<void>({ call: () => returned(driver.remove?.(device.name)) });
+  }
+
+  releaseResources() {
+    return done(undefined);
+  }
+
+  teardownDmaOps() {
+    return done(undefined);
+  }
+
+  fails() {
+    return done(false);
+  }
+
+  probesAsync() {
+    return false;
+  }
+
+  schedule(work: () => Operation<void, Request>) {
+    return work();
+  }
+
+  entered() {
+    return done(undefined);
+  }
+
+  returned() {
+    return done(undefined);
   }
 
   defer(device: BusDevice) {
