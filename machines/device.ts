@@ -15,6 +15,7 @@
 import { createMachine } from 'xstate';
 import type { AnyStateMachine } from 'xstate';
 import { BUS_ACTIONS } from '../events/actions.js';
+import type { Says } from './intern.js';
 import type { KernelProfile } from './profiles/profile.js';
 
 /** What a device machine hears: BUS_NOTIFY_* and the entry of device_add. */
@@ -106,7 +107,7 @@ function deviceSteps(
         DEL_DEVICE: deleted ? { to: at(from), breaks: 'B.3' } : { to: `${from}Deleted` },
         REMOVED_DEVICE: !profile.removedDevice
           ? { to: 'removed', breaks: 'B.3' }
-          : from !== 'idle'
+          : !(from === 'idle' || (from === 'binding' && !profile.notBound))
             ? { to: 'removed', breaks: 'INV-09' }
             : maybeDeleted
               ? { to: 'removed' }
@@ -201,6 +202,14 @@ function notBound(profile: KernelProfile, from: Alive, to: DeviceLife): Step {
   return { to, breaks: profile.notBoundNeedsBind ? 'INV-08' : 'B.3' };
 }
 
+const SAYS: Readonly<Record<DeviceRule, Says>> = {
+  'INV-01b': ({ entity, event }) => `${entity}: ${event.type} before any ADD_DEVICE`,
+  'INV-07': ({ entity, event }) => `${entity}: ${event.type} after DEL_DEVICE`,
+  'INV-08': ({ entity, event }) => `${entity}: ${event.type} without BIND_DRIVER before it`,
+  'INV-09': ({ entity, event }) => `${entity}: ${event.type} while a driver is bound`,
+  'B.3': ({ entity, event }) => `${entity}: ${event.type} cannot follow what came before it`,
+};
+
 /** The rules that an event puts to the test, besides B.3 which each one does. */
 export const RULES_TESTED_BY: Readonly<Partial<Record<DeviceEvent, readonly DeviceRule[]>>> = {
   ADD_DEVICE: ['INV-01b'],
@@ -209,8 +218,15 @@ export const RULES_TESTED_BY: Readonly<Partial<Record<DeviceEvent, readonly Devi
   REMOVED_DEVICE: ['INV-09'],
 };
 
-/** The xstate machine of a device for one generation. Source: kernel-semantics.md B.3. */
-export function deviceMachine(profile: KernelProfile): AnyStateMachine {
+/**
+ * The xstate machine of a device for one generation. Source: kernel-semantics.md B.3.
+ *
+ * @param initial where it starts: a trace may begin anywhere, a scenario knows
+ */
+export function deviceMachine(
+  profile: KernelProfile,
+  initial: DeviceLife = 'unknown',
+): AnyStateMachine {
   const table = deviceSteps(profile);
   const lives = Object.keys(table) as DeviceLife[];
   // A dot in a state id would be read as a path.
@@ -233,7 +249,7 @@ export function deviceMachine(profile: KernelProfile): AnyStateMachine {
   }
   return createMachine({
     id: 'device',
-    initial: 'unknown',
+    initial,
     states: {
       ...Object.fromEntries(lives.map((life) => [life, { on: on(life) }])),
       violated: {
@@ -241,7 +257,7 @@ export function deviceMachine(profile: KernelProfile): AnyStateMachine {
         states: Object.fromEntries(
           [...broken].map(([id, { life, rule }]) => [
             id,
-            { id, tags: ['violation'], meta: { rule, life }, on: on(life) },
+            { id, tags: ['violation'], meta: { rule, life, says: SAYS[rule] }, on: on(life) },
           ]),
         ),
       },

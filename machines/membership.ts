@@ -25,60 +25,63 @@ const GONE_ON = {
   released: resumed('none'),
 };
 
-export const membershipMachine: AnyStateMachine = createMachine({
-  id: 'membership',
-  initial: 'unknown',
-  states: {
-    unknown: {
-      on: { ...KNOWN, add: 'member', 'remove.same': 'none', 'remove.other': 'none' },
+const STATES = {
+  unknown: {
+    on: { ...KNOWN, add: 'member', 'remove.same': 'none', 'remove.other': 'none' },
+  },
+  none: {
+    on: {
+      ...KNOWN,
+      add: 'member',
+      'remove.same': 'violated.removedWithoutAdd',
+      'remove.other': 'violated.removedWithoutAdd',
     },
-    none: {
-      on: {
-        ...KNOWN,
-        add: 'member',
-        'remove.same': 'violated.removedWithoutAdd',
-        'remove.other': 'violated.removedWithoutAdd',
+  },
+  member: {
+    on: {
+      lost: 'unknown',
+      // A new struct device under an old name: the old one's removal was not seen.
+      born: 'none',
+      released: 'none',
+      add: 'violated.addedTwice',
+      'remove.same': 'none',
+      'remove.other': 'violated.removedFromOther',
+    },
+  },
+  violated: {
+    initial: 'addedTwice',
+    states: {
+      addedTwice: {
+        tags: ['violation'],
+        meta: { rule: 'INV-02' },
+        on: {
+          lost: resumed('unknown'),
+          born: resumed('none'),
+          released: resumed('none'),
+          'remove.same': resumed('none'),
+          'remove.other': resumed('none'),
+        },
       },
-    },
-    member: {
-      on: {
-        lost: 'unknown',
-        // A new struct device under an old name: the old one's removal was not seen.
-        born: 'none',
-        released: 'none',
-        add: 'violated.addedTwice',
-        'remove.same': 'none',
-        'remove.other': 'violated.removedFromOther',
+      removedWithoutAdd: {
+        tags: ['violation'],
+        meta: { rule: 'INV-03' },
+        on: GONE_ON,
       },
-    },
-    violated: {
-      initial: 'addedTwice',
-      states: {
-        addedTwice: {
-          tags: ['violation'],
-          meta: { rule: 'INV-02' },
-          on: {
-            lost: resumed('unknown'),
-            born: resumed('none'),
-            released: resumed('none'),
-            'remove.same': resumed('none'),
-            'remove.other': resumed('none'),
-          },
-        },
-        removedWithoutAdd: {
-          tags: ['violation'],
-          meta: { rule: 'INV-03' },
-          on: GONE_ON,
-        },
-        removedFromOther: {
-          tags: ['violation'],
-          meta: { rule: 'INV-03' },
-          on: GONE_ON,
-        },
+      removedFromOther: {
+        tags: ['violation'],
+        meta: { rule: 'INV-03' },
+        on: GONE_ON,
       },
     },
   },
-});
+};
+
+/** @param initial where it starts: a trace may begin anywhere, a scenario knows */
+export function membershipFrom(initial: 'unknown' | 'none' | 'member'): AnyStateMachine {
+  return createMachine({ id: 'membership', initial, states: STATES });
+}
+
+export const membershipMachine: AnyStateMachine = membershipFrom('unknown');
 
 /** Whether a device in this state of the machine is in a group; undefined: not known. */
 export function isMember(state: string): boolean | undefined {

@@ -35,12 +35,21 @@ export type ObjectEvent =
   | { readonly type: 'put' }
   /** Of the list in a field. `list_del` answers `deleted`. */
   | { readonly type: 'list_add_tail'; readonly field: string; readonly entry: string }
-  | { readonly type: 'list_del'; readonly field: string; readonly entry: string }
-  /**
-   * Answers with `value` the entry after one, the first after null, null at the end. An entry that
-   * was deleted keeps its place for who stands at it, as on a klist.
-   */
-  | { readonly type: 'list_next'; readonly field: string; readonly after: string | null };
+  | {
+      readonly type: 'list_del';
+      readonly field: string;
+      readonly entry: string;
+      /** As of a klist: who stands at the entry finds from there on. */
+      readonly keepsPlace?: boolean;
+    }
+  /** Answers with `value` the entry after one, the first after null, null at the end. */
+  | { readonly type: 'list_next'; readonly field: string; readonly after: string | null }
+  /** A name in a directory: adds the entry where there is none like it; answers `got`. */
+  | { readonly type: 'insert'; readonly field: string; readonly entry: string }
+  /** Takes the first entry off and answers it with `value`, null of an empty list. */
+  | { readonly type: 'list_pop'; readonly field: string }
+  /** Answers with `value` the last entry, null of an empty list. */
+  | { readonly type: 'list_last'; readonly field: string };
 
 export type ObjectReply =
   | { readonly type: 'value'; readonly value: unknown }
@@ -210,8 +219,9 @@ function outcome(memory: ObjectMemory, event: ObjectEvent): Outcome {
       const entries = list(fields[event.field]);
       const at = entries.lastIndexOf(event.entry);
       const gone = { deleted: event.entry };
+      const rest = event.keepsPlace === true ? entries.with(at, gone) : entries.toSpliced(at, 1);
       return {
-        memory: at < 0 ? memory : set(event.field, entries.with(at, gone)),
+        memory: at < 0 ? memory : set(event.field, rest),
         reply: { type: 'deleted', found: at >= 0 },
       };
     }
@@ -220,6 +230,25 @@ function outcome(memory: ObjectMemory, event: ObjectEvent): Outcome {
       const at = entries.findLastIndex((entry) => nameOf(entry) === event.after);
       const next = entries.find((entry, i) => i > at && typeof entry === 'string');
       return { memory, reply: { type: 'value', value: next ?? null } };
+    }
+    case 'insert': {
+      const entries = list(fields[event.field]);
+      const ok = !entries.includes(event.entry);
+      return {
+        memory: ok ? set(event.field, [...entries, event.entry]) : memory,
+        reply: { type: 'got', ok },
+      };
+    }
+    case 'list_pop': {
+      const [first = null, ...rest] = list(fields[event.field]);
+      return {
+        memory: first === null ? memory : set(event.field, rest),
+        reply: { type: 'value', value: first },
+      };
+    }
+    case 'list_last': {
+      const last = list(fields[event.field]).findLast((entry) => typeof entry === 'string');
+      return { memory, reply: { type: 'value', value: last ?? null } };
     }
   }
 }

@@ -23,8 +23,11 @@ export interface EntityView {
 export interface Invariant {
   /** `INV-03` */
   readonly id: string;
-  /** What is broken when it does not hold, as a sentence. */
-  readonly says?: string;
+  /**
+   * What is broken when it does not hold, as a sentence; the entities are shown with it. A function
+   * tells it all of those that it is given.
+   */
+  readonly says?: string | ((view: Readonly<Record<string, EntityView>>) => string);
   readonly entities: readonly string[];
   /** In every state; `end`: only where no thread can go on and all are over (leaks). */
   readonly when?: 'always' | 'end';

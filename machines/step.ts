@@ -54,7 +54,9 @@ export type Step =
   /** The head of a loop whose future depends on `state` alone: takes no time. */
   | { readonly type: 'loop'; readonly state: unknown }
   /** Says what the steps before it were of a chain: takes no time. */
-  | { readonly type: 'note'; readonly note: ChainNote };
+  | { readonly type: 'note'; readonly note: ChainNote }
+  /** What a trace of a kernel would show here: takes no time, and counts to the next `send`. */
+  | { readonly type: 'trace'; readonly facts: readonly EventFact[] };
 
 export type Thread<T = unknown> = Generator<Step, T, unknown>;
 
@@ -109,6 +111,11 @@ export function* deliver<Reply extends AnyEventObject | undefined = AnyEventObje
 /** Says what the steps before it were of a chain. */
 export function* note(chainNote: ChainNote): Thread<void> {
   yield { type: 'note', note: chainNote };
+}
+
+/** Says what a trace of a kernel would show between the steps before and after it. */
+export function* trace(...facts: readonly EventFact[]): Thread<void> {
+  yield { type: 'trace', facts };
 }
 
 /** One of `options`; all are explored. Options are plain JSON. */

@@ -1,16 +1,35 @@
 /**
- * Operations on IOMMU groups, step by step: drivers/iommu/iommu.c of v3.6 and the orders that its
- * reviewers discussed. Source: A1.3, A1.4.
+ * IOMMU groups: drivers/iommu/iommu.c, from v3.6 on. Source: A1.2, A1.3, C.3.
  */
 
-import { busActionValue, GROUP_ACTIONS } from '../../events/actions.js';
+import { GROUP_ACTIONS } from '../../events/actions.js';
+import type { GroupAction } from '../../events/actions.js';
 import type { EventFact } from '../../events/event.js';
-import type { DeviceListReply } from '../device-list.js';
-import type { NotedChain } from '../chain-note.js';
-import { profileByName } from '../profiles/timeline.js';
-import { deliver, lock, note, SELF, send, unlock } from '../step.js';
+import { EEXIST } from '../notifier-chain.js';
+import { send, lock, trace, unlock } from '../step.js';
 import type { Thread } from '../step.js';
-import type { VariableReply } from '../variable.js';
+import { ENOMEM } from './driver-core.js';
+import { IDA, IOMMU_CORE, NULL, SECOND_MUTEX } from './entity-names.js';
+import { eachDevice, memberOf } from './group-members.js';
+import { __iommu_attach_device, iommu_domain_free } from './iommu-domain.js';
+import type { Kernel } from './kernel.js';
+import {
+  access,
+  compareAndSwap,
+  get,
+  kfree,
+  kzalloc,
+  link,
+  listAddTail,
+  listDel,
+  listPop,
+  load,
+  put,
+  store,
+  unlink,
+} from './memory.js';
+import { notifier_chain_register, notifier_chain_unregister } from './notifier-chain.js';
+import type { Chain } from './notifier-chain.js';
 
 /**
  * In which order a device joins the list and its listeners are told, and under which lock: as
@@ -19,159 +38,346 @@ import type { VariableReply } from '../variable.js';
 export type GroupVariant =
   'as posted' | 'notify first' | 'under group->mutex' | 'under a second mutex';
 
-/** The names of what a group is made of. */
-export interface GroupEntities {
-  readonly group: string;
-  /** The bus of its devices: `pci`. */
-  readonly bus: string;
-  /** group->mutex */
-  readonly mutex: string;
-  /** group->devices */
-  readonly list: string;
-  /** The mutex of ALT-A1-b2. */
-  readonly second: string;
-  /** Blocks of group->notifier, in the order of their calls. */
-  readonly listeners: readonly string[];
-  /** A listener's callback takes group->mutex: iommu_group_for_each_dev. */
-  readonly walks: boolean;
-  /** dev->iommu_group of a device. */
-  pointer(dev: string): string;
-}
-
-/** iommu_group_add_device, AD7–AD9. */
-export function* iommu_group_add_device(
-  g: GroupEntities,
-  dev: string,
-  variant: GroupVariant,
-): Thread<void> {
-  yield* send(
-    g.pointer(dev),
-    { type: 'write', value: g.group },
-    `${dev}->iommu_group = ${g.group}`,
-    [entered(g, 'iommu_group_add_device', dev)],
-  );
-  if (variant === 'notify first') {
-    yield* notify(g, 'ADD_DEVICE', dev);
-    yield* lock(g.mutex);
-    yield* list_add_tail(g, dev);
-    yield* unlock(g.mutex);
-    return;
-  }
-  if (variant === 'under a second mutex') yield* lock(g.second);
-  yield* lock(g.mutex);
-  yield* list_add_tail(g, dev);
-  if (variant !== 'under group->mutex') yield* unlock(g.mutex);
-  yield* notify(g, 'ADD_DEVICE', dev);
-  if (variant === 'under group->mutex') yield* unlock(g.mutex);
-  if (variant === 'under a second mutex') yield* unlock(g.second);
-}
+/** What is in a new group. */
+export const NEW_GROUP = {
+  devices: [],
+  links: [],
+  default_domain: null,
+  domain: null,
+  blocking_domain: null,
+  owner: null,
+  owner_cnt: 0,
+  name: null,
+  iommu_data: null,
+  iommu_data_release: null,
+} as const;
 
 /**
- * iommu_group_remove_device, RM1–RM7. Where dev->iommu_group is NULL it returns, as from v5.x on
- * (D-A1-5).
+ * iommu_group_alloc, AL1–AL10.
+ *
+ * @returns the group, of which the caller has a reference; null: an ERR_PTR
  */
-export function* iommu_group_remove_device(
-  g: GroupEntities,
-  dev: string,
-  variant: GroupVariant,
-): Thread<void> {
-  const { value } = yield* send<VariableReply>(
-    g.pointer(dev),
-    { type: 'read' },
-    `group = ${dev}->iommu_group`,
-    [entered(g, 'iommu_group_remove_device', dev)],
-  );
-  if (value === null) return;
-  if (variant === 'under group->mutex' || variant === 'under a second mutex') {
-    const outer = variant === 'under group->mutex' ? g.mutex : g.second;
-    yield* lock(outer);
-    if (outer !== g.mutex) yield* lock(g.mutex);
-    const found = yield* list_del(g, dev);
-    if (outer !== g.mutex) yield* unlock(g.mutex);
-    if (found) yield* notify(g, 'DEL_DEVICE', dev);
-    yield* unlock(outer);
-    if (found) yield* clearPointer(g, dev);
-    return;
+export function* iommu_group_alloc(k: Kernel): Thread<string | null> {
+  yield* trace({ type: 'function_call', fn: 'iommu_group_alloc' });
+  if (yield* k.fails('kzalloc(group)')) return null;
+  const group = yield* listPop(IOMMU_CORE, 'spare groups', 'kzalloc(group)');
+  if (group === null) throw new Error('the set-up has too few spare groups');
+  const id = yield* ida_alloc();
+  yield* kzalloc(group, { refs: 1, fields: { ...NEW_GROUP, id } });
+  if (yield* k.fails('kobject_init_and_add(group)')) {
+    const how = k.profile.failedKobjectAdd;
+    if (how !== 'put') yield* ida_free(id);
+    if (how === 'frees') yield* kfree(group);
+    else yield* iommu_group_put(k, group);
+    return null;
   }
-  yield* notify(g, 'DEL_DEVICE', dev);
-  yield* lock(g.mutex);
-  const found = yield* list_del(g, dev);
-  yield* unlock(g.mutex);
-  if (found) yield* clearPointer(g, dev);
-}
-
-function* list_add_tail(g: GroupEntities, dev: string): Thread<void> {
-  yield* send(g.list, { type: 'list_add_tail', dev }, `list_add_tail(${dev})`);
-}
-
-function* list_del(g: GroupEntities, dev: string): Thread<boolean> {
-  const reply = yield* send<DeviceListReply>(g.list, { type: 'list_del', dev }, `list_del(${dev})`);
-  return reply.found;
-}
-
-function* clearPointer(g: GroupEntities, dev: string): Thread<void> {
-  yield* send(g.pointer(dev), { type: 'write', value: null }, `${dev}->iommu_group = NULL`);
-}
-
-/**
- * blocking_notifier_call_chain(&group->notifier, …) while nobody registers. The calls and returns of
- * the chain and of its callbacks are facts of the steps at which they happen.
- */
-function* notify(g: GroupEntities, action: 'ADD_DEVICE' | 'DEL_DEVICE', dev: string): Thread<void> {
-  const chain: NotedChain = {
-    name: `${g.group}->notifier`,
-    kind: 'blocking',
-    profile: V3_6,
-    list: g.listeners,
-  };
-  const payload = { dev };
-  const about = { dev, bus: g.bus, action: GROUP_ACTIONS.indexOf(action) + 1 };
-  yield* note({ at: 'calls', chain, action, payload, nrToCall: -1 });
-  yield* note({ at: 'walks', chain });
-  for (const [n, listener] of g.listeners.entries()) {
-    const returned: EventFact[] = [{ type: 'callback_return', fn: listener, ret: NOTIFY_OK }];
-    if (n === g.listeners.length - 1) returned.push({ type: 'chain_return', ret: NOTIFY_OK });
-    yield* note({ at: 'enters', chain, block: listener, action });
-    yield* deliver(
-      listener,
-      { chain: chain.name, block: listener, action, payload },
-      `notify ${action} ${dev}  -> listener ${listener}`,
-      [
-        ...(n === 0
-          ? [{ type: 'chain_call', chain: `${g.group}->notifier`, ...about } as const]
-          : []),
-        { type: 'callback_call', fn: listener, ...about },
-        ...(g.walks ? [] : returned),
-      ],
-    );
-    if (g.walks) {
-      yield* lock(g.mutex);
-      const label = `unlock(${g.mutex})`;
-      yield* send(g.mutex, { type: 'unlock', by: SELF }, label, returned);
+  if (yield* k.fails('kobject_create_and_add(devices)')) {
+    yield* iommu_group_put(k, group);
+    return null;
+  }
+  for (const attribute of k.profile.groupAttributes ? ['reserved_regions', 'type'] : []) {
+    if (yield* k.fails(`sysfs_create_file(${attribute})`)) {
+      // Until v6.3 nobody puts the reference that the caller does not get (K22).
+      if (k.profile.allocUnwinds) yield* iommu_group_put(k, group);
+      return null;
     }
-    yield* note({ at: 'returns', chain, ret: NOTIFY_OK });
   }
-  yield* note({ at: 'returned', chain, ret: NOTIFY_OK, nrCalls: g.listeners.length });
+  return group;
 }
 
-const V3_6 = profileByName('v3.6')!;
-/** include/linux/notifier.h */
-const NOTIFY_OK = 1;
+/** iommu_group_release: who put the last reference runs it. */
+function* iommu_group_release(k: Kernel, group: string): Thread<void> {
+  yield* trace({ type: 'function_call', fn: 'iommu_group_release' });
+  yield* ida_free(yield* load<number>(group, 'id'));
+  if (k.profile.groupDomain && !k.profile.addBeforeAttach) {
+    const domain = yield* load<string | null>(group, 'default_domain');
+    if (domain !== null) yield* iommu_domain_free(k, domain);
+  }
+  yield* kfree(group);
+}
 
-function entered(g: GroupEntities, fn: string, dev: string): EventFact {
-  return { type: 'function_call', fn, dev, bus: g.bus };
+/** iommu_group_put: the last one frees the group. */
+export function* iommu_group_put(k: Kernel, group: string): Thread<void> {
+  if (yield* put(group)) yield* iommu_group_release(k, group);
 }
 
 /**
- * A device was added to its bus, which told its listeners: device_add of v3.6. Without it a replay
- * cannot tell that no older membership ends.
+ * iommu_group_get, GT1 and GT2: a load and a get with nothing that holds the group in between
+ * (D-A1-7).
+ *
+ * @returns the group that the device is in, null for none
  */
-export function deviceAdded(g: GroupEntities, dev: string): EventFact[] {
-  const action = busActionValue('v3.6', 'ADD_DEVICE')!;
-  return [
-    { type: 'function_call', fn: 'device_add', dev, bus: g.bus },
-    { type: 'chain_call', chain: `${g.bus}->bus_notifier`, dev, bus: g.bus, action },
-    { type: 'chain_return', ret: NOTIFY_OK },
-    { type: 'function_return', fn: 'device_add', ret: 0 },
-  ];
+export function* iommu_group_get(_k: Kernel, dev: string): Thread<string | null> {
+  const group = yield* load<string | null>(dev, 'iommu_group', 'group');
+  if (group !== null) yield* get(group);
+  return group;
+}
+
+/**
+ * iommu_group_set_name, SN1–SN4: no lock (D-A1-4).
+ *
+ * @param name the new name's memory, null for none
+ * @returns 0 or a negative errno
+ */
+export function* iommu_group_set_name(
+  k: Kernel,
+  group: string,
+  name: string | null,
+): Thread<number> {
+  const old = yield* load<string | null>(group, 'name');
+  if (old !== null) {
+    yield* kfree(old);
+    yield* store(group, 'name', null);
+    if (name === null) return 0;
+  }
+  if (name === null || !(yield* kzalloc(name, {}, k.budget))) return -ENOMEM;
+  yield* store(group, 'name', name);
+  if (yield* k.fails('sysfs_create_file(name)')) {
+    yield* kfree(name);
+    yield* store(group, 'name', null);
+    return -ENOMEM;
+  }
+  return 0;
+}
+
+/** iommu_group_set_iommudata: two stores that a release may come between (D-A1-3). */
+export function* iommu_group_set_iommudata(
+  _k: Kernel,
+  group: string,
+  data: string,
+  release: string,
+): Thread<void> {
+  yield* store(group, 'iommu_data', data);
+  yield* store(group, 'iommu_data_release', release);
+}
+
+/** iommu_group_get_iommudata */
+export function* iommu_group_get_iommudata(_k: Kernel, group: string): Thread<string | null> {
+  return yield* load<string | null>(group, 'iommu_data');
+}
+
+/**
+ * iommu_group_for_each_dev: under group->mutex, in the order of the list.
+ *
+ * @returns the first that `fn` returns and that is not 0
+ */
+export function* iommu_group_for_each_dev(
+  k: Kernel,
+  group: string,
+  fn: (dev: string) => Thread<number>,
+): Thread<number> {
+  yield* k.lockGroup(group);
+  const ret = yield* eachDevice(group, fn);
+  yield* k.unlockGroup(group);
+  return ret;
+}
+
+/**
+ * iommu_group_add_device, AD1–AD10.
+ *
+ * @returns 0; -EEXIST: the device has a link to a group; another negative errno
+ */
+export function* iommu_group_add_device(k: Kernel, group: string, dev: string): Thread<number> {
+  yield* trace({ type: 'function_call', fn: 'iommu_group_add_device', dev, bus: k.busOf(dev) });
+  const ret = yield* addDevice(k, group, dev);
+  yield* trace({ type: 'function_return', fn: 'iommu_group_add_device', ret });
+  return ret;
+}
+
+function* addDevice(k: Kernel, group: string, dev: string): Thread<number> {
+  const gdev = yield* iommu_group_alloc_device(k, group, dev);
+  if (typeof gdev === 'number') return gdev;
+  const { profile } = k;
+  const order = k.setup.order ?? 'as posted';
+  if (order === 'notify first') {
+    yield* notifyGroup(k, group, 'ADD_DEVICE', dev);
+    yield* joinList(k, group, gdev);
+    return 0;
+  }
+  if (order === 'under a second mutex') yield* lock(SECOND_MUTEX);
+  yield* k.lockGroup(group);
+  yield* listAddTail(group, 'devices', gdev);
+  const attached = yield* attachOnAdd(k, group, dev);
+  if (order !== 'under group->mutex') yield* k.unlockGroup(group);
+  if (attached !== 0 && profile.failedAttach !== 'ignored') {
+    yield* undoAdd(k, group, dev, gdev);
+    return attached;
+  }
+  yield* notifyGroup(k, group, 'ADD_DEVICE', dev);
+  if (order === 'under group->mutex') yield* k.unlockGroup(group);
+  if (order === 'under a second mutex') yield* unlock(SECOND_MUTEX);
+  if (profile.probeDevice) yield* traceAdded(k, group, dev);
+  return 0;
+}
+
+/**
+ * AD1–AD7: links, reference and dev->iommu_group, before the device is on the list. A function of
+ * its own since v6.5.
+ *
+ * @returns the struct group_device, or a negative errno
+ */
+export function* iommu_group_alloc_device(
+  k: Kernel,
+  group: string,
+  dev: string,
+): Thread<string | number> {
+  if (yield* k.fails('kzalloc(gdev)')) return -ENOMEM;
+  if (yield* k.fails(`sysfs_create_link(${dev}/iommu_group)`)) return -ENOMEM;
+  const linked = `sysfs_create_link(${dev}/iommu_group)`;
+  if (!(yield* compareAndSwap(dev, 'link', null, group, linked))) return -EEXIST;
+  let name = dev;
+  for (let i = 0; ; i++) {
+    if (yield* k.fails(`kasprintf(${name})`)) return yield* unlinkDevice(dev);
+    if (yield* k.fails('sysfs_create_link_nowarn()')) return yield* unlinkDevice(dev);
+    if (yield* link(group, 'links', name)) break;
+    name = `${dev}.${i}`;
+  }
+  yield* get(group);
+  yield* store(dev, 'iommu_group', group);
+  return name === dev ? dev : `${dev} as ${name}`;
+}
+
+function* unlinkDevice(dev: string): Thread<number> {
+  yield* store(dev, 'link', null);
+  return -ENOMEM;
+}
+
+function* joinList(k: Kernel, group: string, gdev: string): Thread<void> {
+  yield* k.lockGroup(group);
+  yield* listAddTail(group, 'devices', gdev);
+  yield* k.unlockGroup(group);
+}
+
+/** Since v4.2 a group has a domain, and who joins is attached to it. */
+function* attachOnAdd(k: Kernel, group: string, dev: string): Thread<number> {
+  if (!k.profile.groupDomain || k.devices[dev]?.deferred === true) return 0;
+  const domain = yield* load<string | null>(group, 'domain');
+  return domain === null ? 0 : yield* __iommu_attach_device(k, domain, dev);
+}
+
+/** The way back of a failed attach; the first that there was left the link in the group (K21). */
+function* undoAdd(k: Kernel, group: string, dev: string, gdev: string): Thread<void> {
+  yield* k.lockGroup(group);
+  yield* listDel(group, 'devices', gdev);
+  yield* k.unlockGroup(group);
+  yield* store(dev, 'iommu_group', null);
+  yield* iommu_group_put(k, group);
+  if (k.profile.failedAttach === 'unwound') yield* unlink(group, 'links', memberOf(gdev).name);
+  yield* store(dev, 'link', null);
+}
+
+/** Tracepoint iommu:add_device_to_group. */
+export function* traceAdded(k: Kernel, group: string, dev: string): Thread<void> {
+  const fact: EventFact = { type: 'add_device_to_group', group: groupId(group), dev };
+  yield* send(k.membershipOf(dev), { type: 'add' }, `trace add_device_to_group(${dev})`, [fact]);
+}
+
+/** Tracepoint iommu:remove_device_from_group. */
+export function* traceRemoved(k: Kernel, group: string, dev: string): Thread<void> {
+  const fact: EventFact = { type: 'remove_device_from_group', group: groupId(group), dev };
+  const label = `trace remove_device_from_group(${dev})`;
+  yield* send(k.membershipOf(dev), { type: 'remove.same' }, label, [fact]);
+}
+
+/** Of `g12` 12. */
+export function groupId(group: string): number {
+  return Number(/\d+$/.exec(group)?.[0] ?? 0);
+}
+
+/** iommu_group_remove_device, RM1–RM8. */
+export function* iommu_group_remove_device(k: Kernel, dev: string): Thread<void> {
+  const fn = 'iommu_group_remove_device';
+  yield* trace({ type: 'function_call', fn, dev, bus: k.busOf(dev) });
+  yield* removeDevice(k, dev);
+  yield* trace({ type: 'function_return', fn });
+}
+
+function* removeDevice(k: Kernel, dev: string): Thread<void> {
+  const group = yield* load<string | null>(dev, 'iommu_group', 'group');
+  if (group === null) {
+    // Without the check the notifier chain of NULL is called (D-A1-5).
+    if (!k.profile.nullGroupChecked) {
+      yield* access(NULL, { type: 'read', field: 'notifier' }, 'group->notifier of NULL');
+    }
+    return;
+  }
+  const order = k.setup.order ?? 'as posted';
+  const outer =
+    order === 'under group->mutex'
+      ? k.mutexOf(group)
+      : order === 'under a second mutex'
+        ? SECOND_MUTEX
+        : undefined;
+  if (outer === undefined) yield* notifyGroup(k, group, 'DEL_DEVICE', dev);
+  else yield* lock(outer);
+  if (outer !== k.mutexOf(group)) yield* k.lockGroup(group);
+  const gdev = yield* takeOffList(group, dev);
+  if (outer !== k.mutexOf(group)) yield* k.unlockGroup(group);
+  if (outer !== undefined) {
+    if (gdev !== undefined) yield* notifyGroup(k, group, 'DEL_DEVICE', dev);
+    yield* unlock(outer);
+  }
+  if (gdev === undefined) return;
+  yield* unlink(group, 'links', memberOf(gdev).name);
+  yield* store(dev, 'link', null);
+  if (k.profile.probeDevice) yield* traceRemoved(k, group, dev);
+  yield* store(dev, 'iommu_group', null);
+  yield* iommu_group_put(k, group);
+}
+
+/** RM4: the entry that was taken off; undefined where the device is not on the list. */
+export function* takeOffList(group: string, dev: string): Thread<string | undefined> {
+  const entries = yield* load<readonly string[]>(group, 'devices');
+  const gdev = entries.find((entry) => memberOf(entry).dev === dev);
+  if (gdev !== undefined) yield* listDel(group, 'devices', gdev);
+  return gdev;
+}
+
+/** blocking_notifier_call_chain(&group->notifier, …), in the generations in which there is one. */
+export function* notifyGroup(
+  k: Kernel,
+  group: string,
+  action: GroupAction,
+  dev: string,
+): Thread<void> {
+  if (!k.profile.groupNotifier) return;
+  const about = { dev, bus: k.busOf(dev), action: GROUP_ACTIONS.indexOf(action) + 1 };
+  yield* trace({ type: 'chain_call', chain: `${group}->notifier`, ...about });
+  const ret = yield* k.callChain(`${group}->notifier`, action, { dev });
+  yield* trace({ type: 'chain_return', ret });
+}
+
+/** iommu_group_register_notifier. Returns as notifier_chain_register does. */
+export function* iommu_group_register_notifier(chain: Chain, block: string): Thread<number> {
+  return yield* notifier_chain_register(chain, block);
+}
+
+/** iommu_group_unregister_notifier. Returns as notifier_chain_unregister does. */
+export function* iommu_group_unregister_notifier(chain: Chain, block: string): Thread<number> {
+  return yield* notifier_chain_unregister(chain, block);
+}
+
+/**
+ * ops->device_group, as pci_device_group does it: the group of a device with the same requester id,
+ * else a new one. Nothing is held between looking and making (K12).
+ *
+ * @returns the group, of which the caller has a reference; null: an ERR_PTR
+ */
+export function* device_group(k: Kernel, dev: string): Thread<string | null> {
+  yield* k.entered('pci_device_group', dev);
+  if (k.setup.deviceGroup !== undefined) return yield* k.setup.deviceGroup(k, dev);
+  for (const peer of k.aliasesOf(dev)) {
+    const group = yield* iommu_group_get(k, peer);
+    if (group !== null) return group;
+  }
+  return yield* iommu_group_alloc(k);
+}
+
+function* ida_alloc(): Thread<number> {
+  const reply = yield* send(IDA, { type: 'alloc' }, 'ida_alloc(iommu_group_ida)');
+  return (reply as { readonly value: number } & { readonly type: string }).value;
+}
+
+function* ida_free(id: number): Thread<void> {
+  yield* send(IDA, { type: 'free', id }, `ida_free(iommu_group_ida, ${id})`);
 }

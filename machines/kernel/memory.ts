@@ -93,6 +93,49 @@ export function* listDel(object: string, field: string, entry: string): Thread<b
   return (reply as Extract<ObjectReply, { type: 'deleted' }>).found;
 }
 
+/** As listDel, of a list that others walk meanwhile: who stands at the entry goes on from there. */
+export function* klistDel(object: string, field: string, entry: string): Thread<boolean> {
+  const label = `klist_del(${entry}, ${object}->${field})`;
+  const event = { type: 'list_del', field, entry, keepsPlace: true } as const;
+  const reply = yield* access(object, event, label);
+  return (reply as Extract<ObjectReply, { type: 'deleted' }>).found;
+}
+
+/** Takes the first entry off a list; null of an empty one. */
+export function* listPop(object: string, field: string, label: string): Thread<string | null> {
+  const reply = yield* access(object, { type: 'list_pop', field }, label);
+  return (reply as Extract<ObjectReply, { type: 'value' }>).value as string | null;
+}
+
+/** Makes a name in a directory. Returns false where it is there already: -EEXIST. */
+export function* link(object: string, field: string, name: string): Thread<boolean> {
+  const label = `sysfs_create_link(${object}/${field}/${name})`;
+  const reply = yield* access(object, { type: 'insert', field, entry: name }, label);
+  return (reply as Extract<ObjectReply, { type: 'got' }>).ok;
+}
+
+/** Removes a name from a directory. */
+export function* unlink(object: string, field: string, name: string): Thread<void> {
+  const label = `sysfs_remove_link(${object}/${field}/${name})`;
+  yield* access(object, { type: 'list_del', field, entry: name }, label);
+}
+
+/** cmpxchg. Returns whether it swapped. */
+export function* compareAndSwap(
+  object: string,
+  field: string,
+  expected: unknown,
+  value: unknown,
+  label?: string,
+): Thread<boolean> {
+  const reply = yield* access(
+    object,
+    { type: 'compare_and_swap', field, expected, value },
+    label ?? `cmpxchg(${object}->${field}, ${shown(expected)}, ${shown(value)})`,
+  );
+  return (reply as Extract<ObjectReply, { type: 'value' }>).value === true;
+}
+
 /** The entry after one, the first after null; null at the end. */
 export function* listNext(
   object: string,
@@ -101,6 +144,13 @@ export function* listNext(
 ): Thread<string | null> {
   const label = after === null ? `first of ${object}->${field}` : `next of ${object}->${field}`;
   const reply = yield* access(object, { type: 'list_next', field, after }, label);
+  return (reply as Extract<ObjectReply, { type: 'value' }>).value as string | null;
+}
+
+/** The last entry of a list; null of an empty one. */
+export function* listLast(object: string, field: string): Thread<string | null> {
+  const label = `last of ${object}->${field}`;
+  const reply = yield* access(object, { type: 'list_last', field }, label);
   return (reply as Extract<ObjectReply, { type: 'value' }>).value as string | null;
 }
 

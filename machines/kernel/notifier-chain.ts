@@ -159,6 +159,50 @@ export function* notifier_call_chain_robust(
   return ret;
 }
 
+/** A block of a chain that nobody changes while it is explored. */
+export interface FixedBlock {
+  readonly block: string;
+  /** 0 where left out. */
+  readonly priority?: number;
+  readonly call: NotifierCall;
+}
+
+/** A blocking chain that nobody changes: nobody waits for its rwsem, so it has none. */
+export interface FixedChain {
+  readonly name: string;
+  readonly profile: KernelProfile;
+  /** In the order of their registration. */
+  readonly blocks: readonly FixedBlock[];
+}
+
+/**
+ * blocking_notifier_call_chain while nobody registers: the callbacks and nothing else.
+ *
+ * @returns what the last callback returned, 0 where none was called
+ */
+export function* call_fixed_chain(
+  chain: FixedChain,
+  action: string,
+  payload: Payload,
+): Thread<number> {
+  const blocks = chain.blocks.toSorted((a, b) => (b.priority ?? 0) - (a.priority ?? 0));
+  const list = blocks.map(({ block }) => block);
+  const noted: NotedChain = { name: chain.name, kind: 'blocking', profile: chain.profile, list };
+  yield* note({ at: 'calls', chain: noted, action, payload, nrToCall: -1 });
+  yield* note({ at: 'walks', chain: noted });
+  let ret = NOTIFY_DONE;
+  let nrCalls = 0;
+  for (const { block, call } of blocks) {
+    yield* note({ at: 'enters', chain: noted, block, action });
+    ret = yield* call({ chain: chain.name, block, action, payload });
+    yield* note({ at: 'returns', chain: noted, ret });
+    nrCalls++;
+    if (stops(ret)) break;
+  }
+  yield* note({ at: 'returned', chain: noted, ret, nrCalls });
+  return ret;
+}
+
 /** The block's owner frees it, or unloads the module that its callback is in. */
 export function* free_notifier_block(chain: Chain, block: string): Thread<void> {
   yield* send(chain.list, { type: 'free', block }, `kfree(${block})`);

@@ -34,6 +34,35 @@ export interface KernelProfile {
   readonly readyFlag: boolean;
   /** A failing add_device is the IOMMU listener's raw return and stops the chain (D-A1-8). */
   readonly addErrnoStops: boolean;
+  /** bus_notify() sends the notifications of a bus (v6.3). */
+  readonly busNotify: boolean;
+  /** The IOMMU core has a notifier block for each bus (v3.18; one for all before: K01). */
+  readonly blockPerBus: boolean;
+  /** A group has a default domain and a domain, to which who joins is attached (v4.2). */
+  readonly groupDomain: boolean;
+  /** What a failed attach leaves of an add: all (K21), the link in the group, nothing (v4.15, v5.5). */
+  readonly failedAttach: 'ignored' | 'keeps link' | 'unwound';
+  /** iommu_group_alloc makes attributes, which may fail (v4.11), and unwinds then (v6.3: K22). */
+  readonly groupAttributes: boolean;
+  readonly allocUnwinds: boolean;
+  /** What becomes of a group whose kobject cannot be added (D-A1-2, D-A1-2b). */
+  readonly failedKobjectAdd: 'frees' | 'frees the id twice' | 'put';
+  /** iommu_group_remove_device of a device without a group returns (D-A1-5). */
+  readonly nullGroupChecked: boolean;
+  /** The core makes groups and default domains: iommu_probe_device (v5.8). */
+  readonly probeDevice: boolean;
+  /** ops->release_device is called before the device leaves its group (v5.8: K19). */
+  readonly releasesBeforeGroup: boolean;
+  /** The default domain is made and attached under group->mutex (v5.15: K11). */
+  readonly defaultDomainLocked: boolean;
+  /** dev->iommu is cleared before it is freed (v5.17: K14). */
+  readonly devIommuClearedFirst: boolean;
+  /** iommu_probe_device_lock is held around a probe (v6.2: K15). */
+  readonly probeLocked: boolean;
+  /** What a failed attach of a group undoes (v6.3, v6.5: K39). */
+  readonly attachUndo: 'nothing' | 'reattaches' | 'unwinds';
+  /** No driver uses the default domain before there is one (v6.15: K17). */
+  readonly defaultDomainAwaited: boolean;
   /** The group has a notifier chain of its own (v3.6 – v5.18). */
   readonly groupNotifier: boolean;
   /** Bus action at which the IOMMU core takes the device out of its group (K02). */

@@ -22,6 +22,21 @@ const V3_6: Facts = {
   devresBeforeDmaTeardown: false,
   readyFlag: false,
   addErrnoStops: true,
+  busNotify: false,
+  blockPerBus: false,
+  groupDomain: false,
+  failedAttach: 'ignored',
+  groupAttributes: false,
+  allocUnwinds: false,
+  failedKobjectAdd: 'frees',
+  nullGroupChecked: false,
+  probeDevice: false,
+  releasesBeforeGroup: false,
+  defaultDomainLocked: false,
+  devIommuClearedFirst: false,
+  probeLocked: false,
+  attachUndo: 'nothing',
+  defaultDomainAwaited: false,
   groupNotifier: true,
   groupLeftAt: 'DEL_DEVICE',
   dmaOwnership: false,
@@ -48,12 +63,28 @@ export const CHANGES: readonly Change[] = [
   {
     since: [3, 18],
     by: '599bad38cf71 BUS_NOTIFY_REMOVED_DEVICE added, group left at REMOVED_DEVICE',
-    facts: { numbering: 'v3.18', removedDevice: true, groupLeftAt: 'REMOVED_DEVICE' },
+    facts: {
+      numbering: 'v3.18',
+      removedDevice: true,
+      groupLeftAt: 'REMOVED_DEVICE',
+      blockPerBus: true,
+    },
+  },
+  { since: [4, 2], by: 'default domains of groups', facts: { groupDomain: true } },
+  {
+    since: [4, 11],
+    by: 'bc7d12b91bd3 reserved_regions of groups',
+    facts: { groupAttributes: true },
   },
   {
     since: [4, 14],
     by: '1455cf8dbfd0 bind and unbind uevents; DRIVER_NOT_BOUND present',
     facts: { bindUevents: true, notBound: true },
+  },
+  {
+    since: [4, 15],
+    by: '797a8b4d768c a failed attach undoes the add, but for the link in the group',
+    facts: { failedAttach: 'keeps link' },
   },
   {
     since: [5, 1],
@@ -67,13 +98,13 @@ export const CHANGES: readonly Change[] = [
   },
   {
     since: [5, 5],
-    by: '1a50cb80f219 a second registration of a notifier block warns and does nothing',
-    facts: { duplicateRegistration: 'ignored' },
+    by: '1a50cb80f219 a second registration of a notifier block warns and does nothing; 7d4e6ccd1fb0 a failed attach removes the link in the group',
+    facts: { duplicateRegistration: 'ignored', failedAttach: 'unwound' },
   },
   {
     since: [5, 8],
-    by: 'a6a4c7e2c5b8 probe_device/release_device: "Adding to" and "Removing from iommu group"',
-    facts: { printsRemoval: true },
+    by: 'a6a4c7e2c5b8 probe_device/release_device: "Adding to" and "Removing from iommu group"; 9ac8545199a1 release_device before the group is left',
+    facts: { printsRemoval: true, probeDevice: true, releasesBeforeGroup: true },
   },
   {
     since: [5, 9],
@@ -83,12 +114,26 @@ export const CHANGES: readonly Change[] = [
   {
     since: [5, 10],
     by: '70d932985757 notifier_call_chain_robust; a failing add_device no longer stops the bus chain',
-    facts: { robustCall: ['blocking', 'raw', 'atomic'], addErrnoStops: false },
+    facts: {
+      robustCall: ['blocking', 'raw', 'atomic'],
+      addErrnoStops: false,
+      nullGroupChecked: true,
+      failedKobjectAdd: 'frees the id twice',
+    },
+  },
+  {
+    since: [5, 15],
+    by: '211ff31b3d33 a default domain is made and attached under group->mutex',
+    facts: { defaultDomainLocked: true },
   },
   {
     since: [5, 17],
-    by: '885e50253bfd + 00eb74ea2c14 DRIVER_NOT_BOUND only after BIND_DRIVER; 5abb065dca73 a second registration of a notifier block is -EEXIST',
-    facts: { notBoundNeedsBind: true, duplicateRegistration: 'refused' },
+    by: '885e50253bfd + 00eb74ea2c14 DRIVER_NOT_BOUND only after BIND_DRIVER; 5abb065dca73 a second registration of a notifier block is -EEXIST; b54240ad4943 dev->iommu is cleared before it is freed',
+    facts: {
+      notBoundNeedsBind: true,
+      duplicateRegistration: 'refused',
+      devIommuClearedFirst: true,
+    },
   },
   {
     since: [5, 19],
@@ -104,18 +149,38 @@ export const CHANGES: readonly Change[] = [
     // The earliest tree read that answers so; the commits are older.
     since: [6, 1],
     by: 'register_unique_prio of blocking and atomic chains; no robust call of atomic ones',
-    facts: { uniquePriority: ['blocking', 'atomic'], robustCall: ['blocking', 'raw'] },
+    facts: {
+      uniquePriority: ['blocking', 'atomic'],
+      robustCall: ['blocking', 'raw'],
+      failedKobjectAdd: 'put',
+    },
+  },
+  {
+    since: [6, 2],
+    by: '01657bc14a39 iommu_probe_device_lock',
+    facts: { probeLocked: true },
   },
   {
     since: [6, 3],
-    by: '504450d05c54 bus actions numbered from 0; 1b932ceddd19 detach_dev removed',
-    facts: { numbering: 'v6.3', detachTracepoint: false },
+    by: '504450d05c54 bus actions numbered from 0; 1b932ceddd19 detach_dev removed; 4daa861174d5 iommu_group_alloc unwinds; 2cc73c5712f9 a failed attach goes back to the old domain',
+    facts: {
+      numbering: 'v6.3',
+      busNotify: true,
+      detachTracepoint: false,
+      allocUnwinds: true,
+      attachUndo: 'reattaches',
+    },
   },
   { since: [6, 4], by: 'notifier tracepoints', facts: { notifierTracepoints: true } },
   {
     since: [6, 5],
-    by: 'iommu_group_alloc_device: add_device_to_group before attach; removal no longer printed',
-    facts: { addBeforeAttach: true, printsRemoval: false },
+    by: 'iommu_group_alloc_device: add_device_to_group before attach; removal no longer printed; dcf40ed3a20d a failed attach is unwound',
+    facts: { addBeforeAttach: true, printsRemoval: false, attachUndo: 'unwinds' },
+  },
+  {
+    since: [6, 15],
+    by: 'b46064a18810 no driver binds before the default domain is there',
+    facts: { defaultDomainAwaited: true },
   },
   { since: [7, 0], by: 'pci_hp_event', facts: { pciHpEvent: true } },
   {

@@ -10,8 +10,8 @@ import {
   deviceAdded,
   iommu_group_add_device,
   iommu_group_remove_device,
-} from '../kernel/iommu-group.js';
-import type { GroupEntities, GroupVariant } from '../kernel/iommu-group.js';
+} from './add-remove-steps.js';
+import type { GroupEntities, GroupVariant } from './add-remove-steps.js';
 import { membershipListenerMachine } from '../membership-listener.js';
 import { mutexMachine } from '../mutex.js';
 import type { EntityView, Scenario } from '../scenario.js';

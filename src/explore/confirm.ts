@@ -82,7 +82,7 @@ export function confirm(declared: Scenario, steps: readonly ScheduledStep[]): Co
   };
   const goOn = (name: string, running: Running, reply: unknown) => {
     let step = next(name, running, reply);
-    while (step?.type === 'loop' || step?.type === 'note') {
+    while (step?.type === 'loop' || step?.type === 'note' || step?.type === 'trace') {
       if (step.type === 'note' && diverged === undefined) {
         const why = chains.take(name, step.note);
         if (why !== undefined) fail(Math.max(0, at), why);

@@ -151,13 +151,19 @@ function sentence(
   }
   const invariant = (program.scenario.invariants ?? []).find(({ id }) => id === rule);
   if (invariant === undefined) return 'it does not hold';
+  const { says } = invariant;
+  if (typeof says === 'function') {
+    const viewOf = (name: string) =>
+      program.view(name, schedule.row[program.columns.columnOf(name)!]);
+    return says(Object.fromEntries(invariant.entities.map((name) => [name, viewOf(name)])));
+  }
   const state = invariant.entities
     .map((name) => {
       const { context, state } = program.view(name, schedule.row[program.columns.columnOf(name)!]);
       return `${name} is ${JSON.stringify(context ?? state)}`;
     })
     .join(', ');
-  return invariant.says === undefined ? state : `${invariant.says} (${state})`;
+  return says === undefined ? state : `${says} (${state})`;
 }
 
 /** The event that came to an entity or a monitor with the last step, if one did. */

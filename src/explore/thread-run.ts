@@ -1,6 +1,7 @@
 /** A generator at work: one thread on its way through its replies. */
 
 import { inspect } from 'node:util';
+import type { EventFact } from '../../events/event.js';
 import { stable } from '../../machines/intern.js';
 import type { Step, Thread, ThreadBody } from '../../machines/step.js';
 
@@ -55,6 +56,7 @@ export class ThreadRun {
     this.step = undefined;
     this.loop = undefined;
     let result = next();
+    const traced: EventFact[] = [];
     const heads = new Set<string>();
     while (result.done !== true) {
       const yielded: unknown = result.value;
@@ -63,8 +65,9 @@ export class ThreadRun {
         this.fault = { what: `it yields ${told(yielded)}, which is no step${star}`, advice: USE };
         return;
       }
-      if (yielded.type !== 'loop' && yielded.type !== 'note') {
-        this.step = yielded;
+      if (yielded.type === 'trace') traced.push(...yielded.facts);
+      if (yielded.type !== 'loop' && yielded.type !== 'note' && yielded.type !== 'trace') {
+        this.step = traced.length === 0 ? yielded : withFacts(yielded, traced);
         return;
       }
       if (yielded.type === 'loop') {
@@ -80,6 +83,11 @@ export class ThreadRun {
       result = generator.next();
     }
   }
+}
+
+/** What was traced before a step is shown with it; only an access of memory shows anything. */
+function withFacts(step: Step, traced: readonly EventFact[]): Step {
+  return step.type === 'send' ? { ...step, facts: [...traced, ...(step.facts ?? [])] } : step;
 }
 
 function isGenerator(value: unknown): value is Thread {
@@ -98,6 +106,7 @@ const STEPS: ReadonlySet<unknown> = new Set<Step['type']>([
   'join',
   'loop',
   'note',
+  'trace',
 ]);
 
 function isStep(value: unknown): value is Step {

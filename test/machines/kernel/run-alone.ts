@@ -27,7 +27,7 @@ export class Alone {
     let result = thread.next();
     while (result.done !== true) {
       const step = result.value;
-      if (step.type === 'note') {
+      if (step.type === 'note' || step.type === 'trace') {
         result = thread.next();
         continue;
       }

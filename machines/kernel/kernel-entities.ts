@@ -1,0 +1,149 @@
+/** What a kernel consists of when its threads begin, as the entities of a scenario. Source: A1.1. */
+
+import { deviceMachine } from '../device.js';
+import { faultBudgetMachine } from '../fault-budget.js';
+import { idaMachine } from '../ida.js';
+import { kernelLogMachine } from '../kernel-log.js';
+import { membershipFrom } from '../membership.js';
+import { mutexMachine } from '../mutex.js';
+import { struct } from '../object.js';
+import { onceMachine } from '../once.js';
+import type { Entity } from '../scenario.js';
+import {
+  BUDGET,
+  DRIVERS_BASE,
+  IDA,
+  IOMMU_CORE,
+  LOG,
+  NULL,
+  PROBE_LOCK,
+  SECOND_MUTEX,
+} from './entity-names.js';
+import { groupId, NEW_GROUP } from './iommu-group.js';
+import type { Kernel } from './kernel.js';
+
+/** The rules that a line of the kernel's log can break. */
+const LOGGED = ['INV-06', 'INV-22', 'INV-25', 'INV-35'];
+
+/** Every entity that the operations on this kernel may touch, by name. */
+export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
+  const { profile, setup } = k;
+  const judged = setup.judgedAs ?? profile;
+  const entities: Record<string, Entity> = {};
+  const params: string[] = [];
+  const present = (dev: string) => isPresent(k, dev);
+
+  for (const dev of Object.keys(k.devices)) {
+    const { group = null, driver = null } = k.devices[dev];
+    const own = `iommu(${dev})`;
+    const spare = `iommu(${dev})'`;
+    const known = group !== null && profile.probeDevice;
+    entities[dev] = struct({
+      refs: 1,
+      fields: {
+        driver,
+        dead: false,
+        ready_to_probe: present(dev),
+        iommu_group: group,
+        link: group,
+        iommu: known ? own : null,
+        domain: group === null ? null : (k.startOf(group).domain ?? null),
+      },
+    });
+    entities[own] = struct(known ? { fields: { fwspec: 'fwspec' } } : undefined, 'INV-21');
+    entities[spare] = struct(undefined, 'INV-21');
+    params.push(...(known ? [spare] : [own, spare]));
+    entities[`${dev}->mutex`] = mutexMachine;
+    entities[k.lifeOf(dev)] = deviceMachine(
+      judged,
+      driver !== null ? 'bound' : present(dev) ? 'idle' : 'adding',
+    );
+    entities[k.membershipOf(dev)] = membershipFrom(group === null ? 'none' : 'member');
+    entities[k.probesOf(dev)] = onceMachine(
+      'INV-02',
+      `the IOMMU driver is asked to take ${dev}`,
+      group === null ? 'undone' : 'done',
+    );
+  }
+
+  for (const group of k.groups) {
+    const start = k.startsWith(group) ? k.startOf(group) : undefined;
+    const members = Object.keys(k.devices).filter((dev) => k.devices[dev].group === group);
+    entities[group] = struct(
+      start === undefined
+        ? undefined
+        : {
+            refs: members.length + (start.held ?? 0),
+            fields: {
+              ...NEW_GROUP,
+              id: groupId(group),
+              devices: members,
+              links: members,
+              default_domain: start.default_domain ?? null,
+              domain: start.domain ?? null,
+              owner: start.owner ?? null,
+              owner_cnt: start.owner_cnt ?? usersOf(k, members),
+            },
+          },
+    );
+    entities[k.mutexOf(group)] = mutexMachine;
+    entities[k.initOf(group)] = onceMachine(
+      'INV-10',
+      `${group}->default_domain is initialised`,
+      (start?.default_domain ?? null) === null ? 'undone' : 'done',
+    );
+  }
+
+  for (const domain of k.allDomains) {
+    const spare = k.spareDomains.includes(domain);
+    entities[domain] = struct(spare ? undefined : { fields: { type: 'paging' } }, 'INV-20');
+  }
+
+  for (const bus of Object.keys(k.buses)) {
+    const on = (dev: string) => k.busOf(dev) === bus;
+    const registered = (driver: string) =>
+      (k.drivers[driver].bus ?? 'pci') === bus && (k.drivers[driver].registered ?? true);
+    entities[bus] = struct({
+      fields: {
+        devices: Object.keys(k.devices).filter((dev) => on(dev) && present(dev)),
+        drivers: Object.keys(k.drivers).filter(registered),
+        iommu_ops: (k.buses[bus].iommu ?? true) ? 'ops' : null,
+      },
+    });
+  }
+  for (const driver of Object.keys(k.drivers)) {
+    const bound = Object.keys(k.devices).filter((dev) => k.devices[dev].driver === driver);
+    entities[driver] = struct({ fields: { bound, walkers: 0 } });
+  }
+  const ids = k.groups.filter((group) => k.startsWith(group)).map(groupId);
+  return {
+    ...entities,
+    [DRIVERS_BASE]: struct({ fields: { deferred: setup.deferred ?? [] } }),
+    [IOMMU_CORE]: struct({
+      fields: {
+        'spare groups': k.groups.filter((group) => !k.startsWith(group)),
+        'spare domains': k.spareDomains,
+        'spare params': params,
+      },
+    }),
+    [IDA]: { machine: idaMachine, input: { ids } },
+    [PROBE_LOCK]: mutexMachine,
+    [SECOND_MUTEX]: mutexMachine,
+    [NULL]: struct(),
+    [LOG]: kernelLogMachine(LOGGED),
+    ...(k.budget === undefined ? {} : { [BUDGET]: faultBudgetMachine }),
+  };
+}
+
+/** Drivers that use the DMA API and are bound to members: each is counted since v5.19. */
+function usersOf(k: Kernel, members: readonly string[]): number {
+  if (!k.profile.dmaOwnership) return 0;
+  const drivers = members.flatMap((dev) => k.devices[dev].driver ?? []);
+  return drivers.filter((driver) => k.drivers[driver]?.managesDma !== true).length;
+}
+
+/** Who is bound or in a group is on its bus. */
+function isPresent(k: Kernel, dev: string): boolean {
+  const { present, driver, group } = k.devices[dev];
+  return present ?? (driver !== undefined || group !== undefined);
+}

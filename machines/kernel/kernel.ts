@@ -1,0 +1,456 @@
+/**
+ * A kernel to explore: its structs, locks and chains as entities, and the steps of which the
+ * operations of this folder are made. Source: A1.1, B.2, D.x.
+ */
+
+import { busActionValue } from '../../events/actions.js';
+import type { BusAction } from '../../events/actions.js';
+import type { EventFact } from '../../events/event.js';
+import type { KernelProfile } from '../profiles/profile.js';
+import type { Entity } from '../scenario.js';
+import { lock, mayFail, SELF, send, spawn, trace, unlock } from '../step.js';
+import type { Step, Thread } from '../step.js';
+import { iommu_device_unuse_default_domain, iommu_device_use_default_domain } from './dma-owner.js';
+import { device_attach, ENODEV, ENOMEM, EPROBE_DEFER } from './driver-core.js';
+import type { DriverCore, UeventAction } from './driver-core.js';
+import { BUDGET, DRIVERS_BASE } from './entity-names.js';
+import { iommu_bus_notifier } from './iommu-bus.js';
+import type { GroupVariant } from './iommu-group.js';
+import { kernelEntities } from './kernel-entities.js';
+import {
+  add,
+  klistDel,
+  listAddTail,
+  listDel,
+  listLast,
+  listNext,
+  load,
+  store,
+  waitFor,
+} from './memory.js';
+import { call_fixed_chain, notifier_call_chain } from './notifier-chain.js';
+import type { Chain, FixedBlock } from './notifier-chain.js';
+
+export interface DeviceSetup {
+  /** `pci` where left out. */
+  readonly bus?: string;
+  /** It is on its bus when the threads begin. */
+  readonly present?: boolean;
+  /** The driver that it is bound to then. */
+  readonly driver?: string;
+  /** The group that it is in then. */
+  readonly group?: string;
+  /** Devices with the same requester id belong into one group; by itself where left out. */
+  readonly alias?: string;
+  /** iommu_is_attach_deferred: it is not attached when it joins its group. */
+  readonly deferred?: boolean;
+}
+
+export interface DriverSetup {
+  readonly bus?: string;
+  /** It is registered when the threads begin; so it is where left out. */
+  readonly registered?: boolean;
+  /** bus->match; every device of its bus where left out. */
+  readonly matches?: readonly string[];
+  /** PROBE_PREFER_ASYNCHRONOUS */
+  readonly async?: boolean;
+  /** driver_managed_dma: vfio-pci and the like, which do not use the DMA API. */
+  readonly managesDma?: boolean;
+  /** 0 or a negative errno; what may fail where faults are injected, where left out. */
+  readonly probe?: (dev: string) => Thread<number>;
+  readonly remove?: (dev: string) => Thread<void>;
+  /** bus->dma_configure; as the generation has it where left out. */
+  readonly dmaConfigure?: (dev: string) => Thread<number>;
+}
+
+export interface GroupSetup {
+  /** There when the threads begin, by name; default where left out. */
+  readonly default_domain?: string | null;
+  readonly domain?: string | null;
+  /** References of others than its devices. */
+  readonly held?: number;
+  readonly owner?: string | null;
+  readonly owner_cnt?: number;
+}
+
+export interface BusSetup {
+  /** bus_set_iommu was called before the threads begin; so it was where left out. */
+  readonly iommu?: boolean;
+}
+
+/** What there is before the threads begin. */
+export interface KernelSetup {
+  readonly profile: KernelProfile;
+  readonly devices?: Readonly<Record<string, DeviceSetup>>;
+  readonly drivers?: Readonly<Record<string, DriverSetup>>;
+  /** Groups of devices that say one need not be told. */
+  readonly groups?: Readonly<Record<string, GroupSetup>>;
+  /** `pci` where left out. */
+  readonly buses?: Readonly<Record<string, BusSetup>>;
+  /** Blocks by chain: `pci->bus_notifier`, `g0->notifier`. */
+  readonly blocks?: Readonly<Record<string, readonly FixedBlock[]>>;
+  /** Chains that are changed while the threads run, with their entities: kernel/notifier-chain.ts. */
+  readonly chains?: readonly Chain[];
+  /** Groups that may be made beside those: `g1`, … As many as there are devices where left out. */
+  readonly spareGroups?: number;
+  /** Domains that others made before the threads begin. */
+  readonly domains?: readonly string[];
+  /** Domains that may be made; two for each group where left out. */
+  readonly spareDomains?: number;
+  /** ops->device_group of the IOMMU driver; as pci_device_group does it where left out. */
+  readonly deviceGroup?: (k: Kernel, dev: string) => Thread<string | null>;
+  /** In which order a device joins a group and its listeners are told; as posted where left out. */
+  readonly order?: GroupVariant;
+  /** ops->add_device is called only for a device without a group (P-A1-4). */
+  readonly checksGroupFirst?: boolean;
+  /** Allocations, creations, attaches and probes may fail: as many as the scenario has `faults`. */
+  readonly mayFail?: boolean;
+  /** Drivers are unregistered, so walks of the bus's drivers hold the one that they are at. */
+  readonly driversLeave?: boolean;
+  /** Devices on the deferred list. */
+  readonly deferred?: readonly string[];
+  /** The generation by whose rules it is judged; its own where left out. */
+  readonly judgedAs?: KernelProfile;
+}
+
+export class Kernel implements DriverCore<string, string, Step> {
+  readonly profile: KernelProfile;
+  readonly devices: Readonly<Record<string, DeviceSetup>>;
+  readonly drivers: Readonly<Record<string, DriverSetup>>;
+  readonly buses: Readonly<Record<string, BusSetup>>;
+  readonly groups: readonly string[];
+  /** Domains that may be made. */
+  readonly spareDomains: readonly string[];
+  /** The entity that says how many faults are left; undefined: nothing fails. */
+  readonly budget: string | undefined;
+  /** What the operations act on. */
+  readonly entities: Readonly<Record<string, Entity>>;
+  private readonly starts: Readonly<Record<string, GroupSetup>>;
+  private readonly blocks: Readonly<Record<string, readonly FixedBlock[]>>;
+  private readonly chains: ReadonlyMap<string, Chain>;
+  private readonly driversLeave: boolean;
+
+  constructor(readonly setup: KernelSetup) {
+    this.profile = setup.profile;
+    this.devices = setup.devices ?? {};
+    this.drivers = setup.drivers ?? {};
+    this.buses = setup.buses ?? { pci: {} };
+    this.driversLeave = setup.driversLeave ?? false;
+    this.budget = setup.mayFail === true ? BUDGET : undefined;
+    this.chains = new Map((setup.chains ?? []).map((chain) => [chain.name, chain]));
+    this.starts = startingGroups(setup);
+    const first = Object.keys(this.starts).length;
+    const spare = setup.spareGroups ?? Object.keys(this.devices).length;
+    this.groups = [...Object.keys(this.starts), ...numbered('g', first, spare)];
+    this.spareDomains = numbered('D', first, setup.spareDomains ?? 2 * this.groups.length);
+    this.blocks = this.withIommu(setup.blocks ?? {});
+    this.entities = kernelEntities(this);
+  }
+
+  busOf(dev: string): string {
+    return this.devices[dev]?.bus ?? 'pci';
+  }
+
+  /** Every domain that there is or may be. */
+  get allDomains(): readonly string[] {
+    const first = Object.values(this.starts).flatMap(({ default_domain, domain }) => [
+      default_domain,
+      domain,
+    ]);
+    const named = [...first, ...(this.setup.domains ?? []), ...this.spareDomains];
+    return [...new Set(named.filter((name) => typeof name === 'string'))];
+  }
+
+  /** Whether the group is there when the threads begin. */
+  startsWith(group: string): boolean {
+    return Object.hasOwn(this.starts, group);
+  }
+
+  startOf(group: string): GroupSetup {
+    return this.starts[group];
+  }
+
+  /** Other devices with the same requester id, in the order of the set-up. */
+  aliasesOf(dev: string): readonly string[] {
+    const alias = this.devices[dev]?.alias;
+    return Object.keys(this.devices).filter(
+      (other) => other !== dev && alias !== undefined && this.devices[other].alias === alias,
+    );
+  }
+
+  /** The machine that counts how often the IOMMU driver is asked to take a device: INV-02. */
+  probesOf(dev: string): string {
+    return `probes of ${dev}`;
+  }
+
+  /** The machine that counts how often a group is given its default domain: INV-10. */
+  initOf(group: string): string {
+    return `default domain of ${group}`;
+  }
+
+  /** group->mutex */
+  mutexOf(group: string): string {
+    return `${group}->mutex`;
+  }
+
+  /** The machine that judges a device's bus notifications: B.3. */
+  lifeOf(dev: string): string {
+    return `BUS events of ${dev}`;
+  }
+
+  /** The machine that judges a device's memberships: INV-02, INV-03. */
+  membershipOf(dev: string): string {
+    return `memberships of ${dev}`;
+  }
+
+  /** Calls a chain, which is one that nobody changes where the set-up names no other. */
+  *callChain(chain: string, action: string, payload: { readonly dev: string }): Thread<number> {
+    const changed = this.chains.get(chain);
+    if (changed !== undefined) return yield* notifier_call_chain(changed, action, payload);
+    const blocks = this.blocks[chain] ?? [];
+    if (blocks.length === 0) return 0;
+    return yield* call_fixed_chain({ name: chain, profile: this.profile, blocks }, action, payload);
+  }
+
+  *lock(dev: string): Thread<void> {
+    yield* send(`${dev}->mutex`, { type: 'lock', by: SELF }, `device_lock(${dev})`);
+  }
+
+  *unlock(dev: string): Thread<void> {
+    yield* send(`${dev}->mutex`, { type: 'unlock', by: SELF }, `device_unlock(${dev})`);
+  }
+
+  *addToBus(dev: string): Thread<boolean> {
+    const bus = this.busOf(dev);
+    yield* listAddTail(bus, 'devices', dev);
+    return true;
+  }
+
+  *removeFromBus(dev: string): Thread<boolean> {
+    return yield* klistDel(this.busOf(dev), 'devices', dev);
+  }
+
+  *free(_dev: string): Thread<void> {
+    // The struct stays as long as somebody has a reference: put_device frees it.
+  }
+
+  *nextDevice(dev: string | null): Thread<string | null> {
+    return yield* this.nextOn(this.onlyBus(), dev);
+  }
+
+  /** The device after `dev` on the klist of `bus`. */
+  *nextOn(bus: string, dev: string | null): Thread<string | null> {
+    return yield* listNext(bus, 'devices', dev);
+  }
+
+  *nextDriver(driver: string | null): Thread<string | null> {
+    const next = yield* listNext(this.onlyBus(), 'drivers', driver);
+    if (this.driversLeave) {
+      if (next !== null) yield* add(next, 'walkers', 1);
+      if (driver !== null) yield* add(driver, 'walkers', -1);
+    }
+    return next;
+  }
+
+  *leaveDriver(driver: string): Thread<void> {
+    if (this.driversLeave) yield* add(driver, 'walkers', -1);
+  }
+
+  *addDriver(driver: string): Thread<boolean> {
+    yield* listAddTail(this.onlyBus(), 'drivers', driver);
+    return true;
+  }
+
+  *removeDriver(driver: string): Thread<boolean> {
+    if (!(yield* klistDel(this.onlyBus(), 'drivers', driver))) return false;
+    if (this.driversLeave) yield* waitFor(driver, 'walkers', 0);
+    return true;
+  }
+
+  *lastBound(driver: string): Thread<string | null> {
+    return yield* listLast(driver, 'bound');
+  }
+
+  // eslint-disable-next-line require-yield
+  *matches(dev: string, driver: string): Thread<boolean> {
+    const { bus = 'pci', matches } = this.drivers[driver] ?? {};
+    return bus === this.busOf(dev) && (matches === undefined || matches.includes(dev));
+  }
+
+  *driverOf(dev: string): Thread<string | null> {
+    return yield* load<string | null>(dev, 'driver');
+  }
+
+  *setDriver(dev: string, driver: string | null): Thread<void> {
+    yield* store(dev, 'driver', driver);
+  }
+
+  *setBound(dev: string, driver: string, bound: boolean): Thread<void> {
+    if (bound) yield* listAddTail(driver, 'bound', dev);
+    else yield* listDel(driver, 'bound', dev);
+  }
+
+  *isDead(dev: string): Thread<boolean> {
+    return yield* load<boolean>(dev, 'dead');
+  }
+
+  *kill(dev: string): Thread<boolean> {
+    if (yield* load<boolean>(dev, 'dead')) return false;
+    yield* store(dev, 'dead', true);
+    return true;
+  }
+
+  *isReady(dev: string): Thread<boolean> {
+    return yield* load<boolean>(dev, 'ready_to_probe');
+  }
+
+  *makeReady(dev: string): Thread<void> {
+    yield* store(dev, 'ready_to_probe', true);
+  }
+
+  *notify(action: BusAction, dev: string): Thread<void> {
+    const value = busActionValue(this.profile.numbering, action);
+    if (value === undefined) return;
+    const bus = this.busOf(dev);
+    const about = { dev, bus, action: value };
+    const chain = `${bus}->bus_notifier`;
+    const facts: EventFact[] = [{ type: 'chain_call', chain, ...about }];
+    if (this.profile.busNotify) facts.unshift({ type: 'bus_notify', ...about });
+    yield* send(this.lifeOf(dev), { type: action }, `BUS:${action} ${dev}`, facts);
+    const ret = yield* this.callChain(chain, action, { dev });
+    yield* trace({ type: 'chain_return', ret });
+  }
+
+  *uevent(action: UeventAction, dev: string): Thread<void> {
+    const [devpath, subsystem] = [`/devices/${dev}`, this.busOf(dev)];
+    yield* trace({ type: 'uevent', action, devpath, subsystem, dev, from: 'kernel' });
+  }
+
+  *dmaConfigure(dev: string, driver: string): Thread<number> {
+    const { dmaConfigure, managesDma = false } = this.drivers[driver] ?? {};
+    if (dmaConfigure !== undefined) return yield* dmaConfigure(dev);
+    if (yield* this.fails('dma_configure()')) return -EPROBE_DEFER;
+    if (!this.profile.dmaOwnership || managesDma) return 0;
+    return yield* iommu_device_use_default_domain(this, dev);
+  }
+
+  *dmaCleanup(dev: string, driver: string): Thread<void> {
+    const { dmaConfigure, managesDma = false } = this.drivers[driver] ?? {};
+    if (dmaConfigure !== undefined || managesDma) return;
+    yield* iommu_device_unuse_default_domain(this, dev);
+  }
+
+  *addDriverLinks(_dev: string, _driver: string): Thread<number> {
+    return (yield* this.fails('driver_sysfs_add()')) ? -ENOMEM : 0;
+  }
+
+  *removeDriverLinks(_dev: string, _driver: string): Thread<void> {
+    // Nobody looks at them.
+  }
+
+  *probe(dev: string, driver: string): Thread<number> {
+    const { probe } = this.drivers[driver] ?? {};
+    if (probe !== undefined) return yield* probe(dev);
+    return (yield* this.fails(`${driver}->probe()`)) ? -ENODEV : 0;
+  }
+
+  *remove(dev: string, driver: string): Thread<void> {
+    const { remove } = this.drivers[driver] ?? {};
+    if (remove !== undefined) yield* remove(dev);
+  }
+
+  *releaseResources(_dev: string): Thread<void> {
+    // Managed resources are their driver's.
+  }
+
+  *teardownDmaOps(_dev: string): Thread<void> {
+    // As above.
+  }
+
+  *fails(what: string): Thread<boolean> {
+    return this.budget !== undefined && (yield* mayFail(this.budget, `${what} fails`));
+  }
+
+  probesAsync(driver: string): boolean {
+    return this.drivers[driver]?.async === true;
+  }
+
+  *schedule(work: () => Thread<void>): Thread<void> {
+    if (yield* this.fails('allocation in async_schedule()')) {
+      yield* work();
+      return;
+    }
+    yield* spawn(work, 'async_schedule()');
+  }
+
+  *entered(fn: string, dev: string, driver?: string): Thread<void> {
+    const drv = driver === undefined ? {} : { drv: driver };
+    yield* trace({ type: 'function_call', fn, dev, bus: this.busOf(dev), ...drv });
+  }
+
+  *returned(fn: string, ret?: number): Thread<void> {
+    yield* trace({ type: 'function_return', fn, ...(ret === undefined ? {} : { ret }) });
+  }
+
+  *defer(dev: string): Thread<void> {
+    yield* listAddTail(DRIVERS_BASE, 'deferred', dev);
+  }
+
+  *triggerDeferred(): Thread<void> {
+    if ((yield* listNext(DRIVERS_BASE, 'deferred', null)) === null) return;
+    yield* spawn(() => this.deferred_probe_work_func(), 'schedule deferred_probe_work');
+  }
+
+  /** drivers/base/dd.c */
+  *deferred_probe_work_func(): Thread<void> {
+    let dev = yield* listNext(DRIVERS_BASE, 'deferred', null);
+    while (dev !== null) {
+      if (yield* listDel(DRIVERS_BASE, 'deferred', dev)) yield* device_attach(this, dev);
+      dev = yield* listNext(DRIVERS_BASE, 'deferred', dev);
+    }
+  }
+
+  /** Under group->mutex. */
+  *lockGroup(group: string): Thread<void> {
+    yield* lock(this.mutexOf(group));
+  }
+
+  *unlockGroup(group: string): Thread<void> {
+    yield* unlock(this.mutexOf(group));
+  }
+
+  private onlyBus(): string {
+    return Object.keys(this.buses)[0];
+  }
+
+  /** The IOMMU core's block goes first: it was registered before drivers could. */
+  private withIommu(
+    blocks: Readonly<Record<string, readonly FixedBlock[]>>,
+  ): Readonly<Record<string, readonly FixedBlock[]>> {
+    const all = { ...blocks };
+    for (const [bus, { iommu = true }] of Object.entries(this.buses)) {
+      if (!iommu) continue;
+      const chain = `${bus}->bus_notifier`;
+      const own = { block: 'iommu_bus_nb', call: iommu_bus_notifier(this) };
+      all[chain] = [own, ...(all[chain] ?? [])];
+    }
+    return all;
+  }
+}
+
+/** The groups that the set-up tells, and those that devices say they are in. */
+function startingGroups(setup: KernelSetup): Readonly<Record<string, GroupSetup>> {
+  const told = setup.groups ?? {};
+  const named = Object.values(setup.devices ?? {}).flatMap(({ group }) => group ?? []);
+  const names = [...new Set([...Object.keys(told), ...named])];
+  return Object.fromEntries(
+    names.map((name, i) => {
+      const domain = setup.profile.groupDomain ? `D${i}` : null;
+      return [name, { default_domain: domain, domain, ...told[name] }];
+    }),
+  );
+}
+
+function numbered(prefix: string, first: number, count: number): string[] {
+  return Array.from({ length: count }, (_, i) => `${prefix}${first + i}`);
+}
