@@ -24,8 +24,6 @@ import { libraryEntry, loadScenario } from './scenario-file.js';
 import { replayedText, replaySchedules } from './schedule-file.js';
 import { UsageError } from './usage-error.js';
 
-export type { ExploreFlags };
-
 const MAX_JOBS = 64;
 
 /** Returns the exit code. Throws UsageError. */
@@ -46,8 +44,8 @@ export async function runExplore(
   if (flags.schedule !== undefined && (flags.itf ?? flags.log) !== undefined) {
     throw new UsageError('--schedule searches nothing: leave out --itf and --log');
   }
-  const kernels = flags.kernel === undefined ? [undefined] : kernelsOf(flags.kernel);
-  if (kernels.length > 1) return exploreKernels(named, kernelsOf(flags.kernel!), flags, write);
+  const kernels = flags.kernel === undefined ? [] : kernelsOf(flags.kernel);
+  if (kernels.length > 1) return exploreKernels(named, kernels, flags, write);
   const kernel = kernels[0]?.name;
   const faults = whole('--max-faults', flags.maxFaults);
   const scenario = withFaults(await loadScenario(named, libraryEntry(), kernel), faults);

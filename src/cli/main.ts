@@ -7,7 +7,7 @@ import { FORMATS } from '../../events/formats.js';
 import { InputError } from '../../events/input-error.js';
 import { EXIT } from './exit-code.js';
 import { printable } from '../report/format.js';
-import type { ExploreFlags } from './explore.js';
+import type { ExploreFlags } from './explore-flags.js';
 import type { RacesFlags } from './races.js';
 import { runReplay } from './replay.js';
 import type { ReplayFlags } from './replay.js';
@@ -41,7 +41,7 @@ function program(done: (code: number) => void): Command {
     .configureHelp({ helpWidth: 80 })
     .addHelpText(
       'after',
-      '\nExit codes: 0 clean, 1 a rule was violated, 2 bad usage or unreadable input,\n3 inconclusive or incomplete.',
+      '\nExit codes: 0 clean, 1 a rule was violated (of races: a variant is not as\nexpected), 2 bad usage or unreadable input, 3 inconclusive or incomplete.',
     );
   hotrace
     .command('replay')
