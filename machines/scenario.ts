@@ -4,6 +4,7 @@
 
 import type { AnyEventObject, AnyStateMachine } from 'xstate';
 import type { EventFact } from '../events/event.js';
+import type { KernelProfile } from './profiles/profile.js';
 import type { Delivery, ThreadBody } from './step.js';
 
 /** One entity: a machine, or a machine with what it starts from. */
@@ -95,6 +96,9 @@ export interface Scenario {
     readonly before: readonly EventFact[];
   };
 }
+
+/** A scenario that is another one for each generation of kernels. */
+export type ScenarioFor = (profile: KernelProfile) => Scenario;
 
 /** The scenario as it is; for its type. */
 export function scenario(definition: Scenario): Scenario {

@@ -81,6 +81,7 @@ export type {
   Invariant,
   Monitor,
   Scenario,
+  ScenarioFor,
   Symmetry,
 } from '../machines/scenario.js';
 export * from '../machines/step.js';
@@ -98,6 +99,8 @@ export { notifierListMachine } from '../machines/notifier-list.js';
 export type { InitialBlock } from '../machines/notifier-list.js';
 export { deviceListMachine } from '../machines/device-list.js';
 export { membershipListenerMachine } from '../machines/membership-listener.js';
+export { CORPUS, raceById } from '../machines/races/corpus.js';
+export type { Commit, Race, RaceVariant } from '../machines/races/race.js';
 export { addRemove } from '../machines/races/add-remove.js';
 export { storm } from '../machines/races/storm.js';
 export { chainCallback } from '../machines/races/chain-callback.js';

@@ -215,6 +215,9 @@ export const PROFILES: readonly KernelProfile[] = (
   ] as const
 ).map(profileForVersion);
 
+/** The generation where none is asked for. */
+export const NEWEST: KernelProfile = PROFILES[PROFILES.length - 1];
+
 /** [major, minor] of `v6.12`, `6.12` or a release such as `6.12.107+deb13-amd64`, or undefined. */
 export function releaseVersion(release: string): Version | undefined {
   const match = /^v?(\d{1,3})\.(\d{1,4})(?:[.\-+~ ]|$)/.exec(release);

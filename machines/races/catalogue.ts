@@ -1,20 +1,22 @@
 /** The scenarios that come with hotrace, by name. */
 
+import { NEWEST } from '../profiles/timeline.js';
+import type { KernelProfile } from '../profiles/profile.js';
 import type { Scenario } from '../scenario.js';
-import { profileByName } from '../profiles/timeline.js';
 import { addRemove } from './add-remove.js';
 import { storm } from './storm.js';
 import { chainCallback } from './chain-callback.js';
 import { chainUnregister } from './chain-unregister.js';
-
-/** The generation of the scenarios below that depend on one; all from v5.17 on are alike in them. */
-const profile = profileByName('v6.12')!;
+import { registerTwice } from './register-twice.js';
 
 export interface CatalogueEntry {
   readonly name: string;
   /** One line. */
   readonly about: string;
-  make(): Scenario;
+  /** It looks at the generation of the kernel. */
+  readonly perKernel?: true;
+  /** @param profile the newest generation where left out */
+  make(profile?: KernelProfile): Scenario;
 }
 
 export const CATALOGUE: readonly CatalogueEntry[] = [
@@ -51,31 +53,44 @@ export const CATALOGUE: readonly CatalogueEntry[] = [
   {
     name: 'chain-unregister-raw',
     about: 'a block leaves a raw chain that is being called, and is freed (B.1.3, INV-17)',
-    make: () => chainUnregister({ kind: 'raw', profile }),
+    perKernel: true,
+    make: (profile = NEWEST) => chainUnregister({ kind: 'raw', profile }),
   },
   {
     name: 'chain-unregister-raw-locked',
     about: 'the same, where the callers lock',
-    make: () => chainUnregister({ kind: 'raw', profile, locked: true }),
+    perKernel: true,
+    make: (profile = NEWEST) => chainUnregister({ kind: 'raw', profile, locked: true }),
   },
   {
     name: 'chain-unregister-blocking',
     about: 'the same on a blocking chain',
-    make: () => chainUnregister({ kind: 'blocking', profile }),
+    perKernel: true,
+    make: (profile = NEWEST) => chainUnregister({ kind: 'blocking', profile }),
+  },
+  {
+    name: 'chain-register-twice',
+    about: 'two threads register the same block on a blocking chain (B.1.1, K05)',
+    perKernel: true,
+    make: (profile = NEWEST) => registerTwice(profile),
   },
   {
     name: 'chain-callback-unregister',
     about: 'a callback unregisters from the blocking chain that calls it (K03)',
-    make: () => chainCallback({ profile, does: 'unregister' }),
+    perKernel: true,
+    make: (profile = NEWEST) => chainCallback({ profile, does: 'unregister' }),
   },
   {
     name: 'chain-callback-unregister-worker',
     about: 'the same in a worker, as 811642d8d8a8 has it (K03)',
-    make: () => chainCallback({ profile, does: 'unregister', inWorker: true, writer: true }),
+    perKernel: true,
+    make: (profile = NEWEST) =>
+      chainCallback({ profile, does: 'unregister', inWorker: true, writer: true }),
   },
   {
     name: 'chain-callback-call',
     about: 'a callback calls its own chain while somebody registers (B.1.4)',
-    make: () => chainCallback({ profile, does: 'call', writer: true }),
+    perKernel: true,
+    make: (profile = NEWEST) => chainCallback({ profile, does: 'call', writer: true }),
   },
 ];

@@ -2,61 +2,28 @@
 
 import { rmSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
-import { SingleBar } from 'cli-progress';
-import { CATALOGUE } from '../../machines/races/catalogue.js';
-import { CheckpointError } from '../explore/checkpoint.js';
 import { classNumber } from '../explore/class-number.js';
-import type { ClassNumberOptions } from '../explore/class-number.js';
-import { explore, STRATEGIES } from '../explore/explore.js';
-import type { Exploration, ExploreOptions, Strategy } from '../explore/explore.js';
-import type { SearchStats } from '../explore/search-options.js';
+import { explore } from '../explore/explore.js';
+import type { Exploration, ExploreOptions } from '../explore/explore.js';
 import { withFaults } from '../explore/fault-budget.js';
 import { exploreParallel } from '../explore/parallel.js';
-import { messageOf, ScenarioError } from '../explore/scenario-error.js';
 import { scheduleMermaid } from '../report/schedule-mermaid.js';
 import { classNumberText } from '../report/class-number-text.js';
 import { exploreText } from '../report/explore-text.js';
-import { sentence, wrap } from '../report/format.js';
 import { refuseStdout, writeItf, writeLogs } from './counterexample-files.js';
 import { EXIT } from './exit-code.js';
 import type { ExitCode } from './exit-code.js';
-import { lineOf } from './generator-location.js';
-import { libraryEntry, loadScenario, placeIn } from './scenario-file.js';
+import { explainedError } from './explore-error.js';
+import { countOptions, exploreOptions, whole } from './explore-flags.js';
+import type { ExploreFlags } from './explore-flags.js';
+import { exploreKernels } from './explore-kernels.js';
+import { scenarioListJson, scenarioListText } from './explore-list.js';
+import { ExploreProgress } from './explore-progress.js';
+import { kernelsOf } from './kernels.js';
+import { libraryEntry, loadScenario } from './scenario-file.js';
 import { replayedText, replaySchedules } from './schedule-file.js';
-import { leftText, TimeLeft } from './time-left.js';
 import { UsageError } from './usage-error.js';
 
-export interface ExploreFlags {
-  readonly strategy?: string;
-  readonly maxStates?: string;
-  readonly maxDepth?: string;
-  readonly maxSteps?: string;
-  readonly maxFaults?: string;
-  readonly maxTime?: string;
-  readonly maxMemory?: string;
-  readonly maxPreemptions?: string;
-  readonly seed?: string;
-  readonly runs?: string;
-  readonly bugDepth?: string;
-  readonly sleep?: boolean;
-  readonly alone?: boolean;
-  readonly sections?: boolean;
-  readonly symmetry?: boolean;
-  readonly count?: boolean;
-  readonly stats?: boolean;
-  readonly json?: boolean;
-  readonly list?: boolean;
-  readonly jobs?: string;
-  readonly checkpoint?: string;
-  readonly checkpointEvery?: string;
-  readonly resume?: string;
-  readonly schedule?: string;
-  readonly mermaid?: boolean;
-  readonly itf?: string;
-  readonly log?: string;
-}
-
-const QUIET_MS = 1000;
 const MAX_JOBS = 64;
 
 /** Returns the exit code. Throws UsageError. */
@@ -66,7 +33,7 @@ export async function runExplore(
   write: (text: string) => void,
 ): Promise<ExitCode> {
   if (flags.list === true) {
-    write(flags.json === true ? listJson() : listText());
+    write(flags.json === true ? scenarioListJson() : scenarioListText());
     return EXIT.clean;
   }
   if (named === undefined) {
@@ -77,8 +44,11 @@ export async function runExplore(
   if (flags.schedule !== undefined && (flags.itf ?? flags.log) !== undefined) {
     throw new UsageError('--schedule searches nothing: leave out --itf and --log');
   }
+  const kernels = flags.kernel === undefined ? [] : kernelsOf(flags.kernel);
+  if (kernels.length > 1) return exploreKernels(named, kernels, flags, write);
+  const kernel = kernels[0]?.name;
   const faults = whole('--max-faults', flags.maxFaults);
-  const scenario = withFaults(await loadScenario(named, libraryEntry()), faults);
+  const scenario = withFaults(await loadScenario(named, libraryEntry(), kernel), faults);
   const progress = new ExploreProgress(process.stderr.isTTY === true);
   let result: Exploration;
   try {
@@ -100,21 +70,16 @@ export async function runExplore(
       return EXIT.clean;
     }
     const told: ExploreOptions = {
-      ...options(flags),
+      ...exploreOptions(flags),
       coverage: flags.stats === true,
       onProgress: (s, share) => progress.searched(s, share),
       onRuns: (done, runs) => progress.drawn(done, runs),
     };
     const jobs = whole('--jobs', flags.jobs) ?? 1;
     if (jobs < 1) throw new UsageError(`--jobs ${jobs}: at least 1`);
-    result = jobs > 1 ? await exploreWith(jobs, named, told) : explore(scenario, told);
+    result = jobs > 1 ? await exploreWith(jobs, named, kernel, told) : explore(scenario, told);
   } catch (error) {
-    if (error instanceof CheckpointError) throw new UsageError(error.message);
-    if (!(error instanceof ScenarioError)) throw error;
-    const line = error.generator === undefined ? undefined : lineOf(error.generator);
-    const place = line === undefined ? placeIn(named, error) : `:${line}`;
-    // Names may be anything.
-    throw new UsageError(`${named}${place}: ${sentence(messageOf(error))}`);
+    throw explainedError(error, named);
   } finally {
     progress.stop();
   }
@@ -122,7 +87,7 @@ export async function runExplore(
   if (flags.checkpoint !== undefined) rmSync(flags.checkpoint, { force: true });
   write(
     flags.json === true
-      ? `${JSON.stringify(result, undefined, 2)}\n`
+      ? `${JSON.stringify(kernel === undefined ? result : { kernel, ...result }, undefined, 2)}\n`
       : flags.mermaid === true
         ? result.counterexamples.map(scheduleMermaid).join('\n')
         : exploreText(result, flags.stats === true),
@@ -141,6 +106,7 @@ export async function runExplore(
 async function exploreWith(
   jobs: number,
   named: string,
+  kernel: string | undefined,
   { strategy, checkpoint, resume, ...rest }: ExploreOptions,
 ): Promise<Exploration> {
   if (strategy !== 'exhaustive' || (checkpoint ?? resume) !== undefined) {
@@ -151,153 +117,7 @@ async function exploreWith(
   const source = {
     module: new URL('./cli/scenario-file.js', pathToFileURL(library)).href,
     name: 'loadScenario',
-    args: [named, library],
+    args: [named, library, kernel],
   };
   return exploreParallel(source, { ...rest, jobs });
-}
-
-function options(flags: ExploreFlags): ExploreOptions {
-  const strategy = flags.strategy ?? 'exhaustive';
-  if (!isStrategy(strategy)) {
-    throw new UsageError(`--strategy ${strategy}: there are ${STRATEGIES.join(', ')}`);
-  }
-  const bounds = {
-    states: whole('--max-states', flags.maxStates),
-    depth: whole('--max-depth', flags.maxDepth),
-    steps: whole('--max-steps', flags.maxSteps),
-    preemptions: whole('--max-preemptions', flags.maxPreemptions),
-    faults: whole('--max-faults', flags.maxFaults),
-    time: scaled('--max-time', flags.maxTime, 1000),
-    memory: scaled('--max-memory', flags.maxMemory, 1e6),
-  };
-  if (bounds.preemptions !== undefined && strategy !== 'bounded') {
-    throw new UsageError('--max-preemptions goes with --strategy bounded');
-  }
-  const every = scaled('--checkpoint-every', flags.checkpointEvery, 1000);
-  if (strategy !== 'exhaustive' && (flags.checkpoint ?? flags.resume) !== undefined) {
-    throw new UsageError('--checkpoint and --resume go with --strategy exhaustive');
-  }
-  const drawn = {
-    seed: whole('--seed', flags.seed),
-    runs: whole('--runs', flags.runs),
-    bugDepth: whole('--bug-depth', flags.bugDepth),
-  };
-  return {
-    strategy,
-    ...given(drawn),
-    reductions: {
-      sleep: flags.sleep ?? true,
-      alone: flags.alone ?? true,
-      sections: flags.sections ?? true,
-      symmetry: flags.symmetry ?? true,
-    },
-    bounds: given(bounds),
-    ...(flags.checkpoint === undefined
-      ? {}
-      : { checkpoint: { file: flags.checkpoint, ...(every === undefined ? {} : { every }) } }),
-    ...(flags.resume === undefined ? {} : { resume: flags.resume }),
-  };
-}
-
-function countOptions(flags: ExploreFlags): ClassNumberOptions {
-  const { bounds: { states, time, memory, steps } = {}, seed } = options(flags);
-  const limits = given({ pairs: states, time, memory });
-  return { limits, ...given({ seed, steps }) };
-}
-
-function isStrategy(name: string): name is Strategy {
-  return (STRATEGIES as readonly string[]).includes(name);
-}
-
-/** Without what was not given. */
-function given(flags: Readonly<Record<string, number | undefined>>): Record<string, number> {
-  return Object.fromEntries(
-    Object.entries(flags).filter((entry): entry is [string, number] => entry[1] !== undefined),
-  );
-}
-
-function whole(flag: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  if (!/^\d{1,12}$/.test(text)) throw new UsageError(`${flag} ${text}: give a whole number`);
-  return Number(text);
-}
-
-function scaled(flag: string, text: string | undefined, scale: number): number | undefined {
-  if (text === undefined) return undefined;
-  if (!/^\d{1,9}(\.\d{1,6})?$/.test(text)) throw new UsageError(`${flag} ${text}: give a number`);
-  return Number(text) * scale;
-}
-
-function listText(): string {
-  return CATALOGUE.map(({ name, about }) =>
-    [name, ...wrap(about, 76).map((line) => `    ${line}`)].join('\n'),
-  )
-    .concat('')
-    .join('\n');
-}
-
-function listJson(): string {
-  return `${JSON.stringify(
-    CATALOGUE.map(({ name, about }) => ({ name, about })),
-    undefined,
-    2,
-  )}\n`;
-}
-
-/** A line on stderr for a search that takes over a second; nothing when stderr is no terminal. */
-class ExploreProgress {
-  private bar: SingleBar | undefined;
-  private readonly began = performance.now();
-  private roundBegan = this.began;
-  private round = 0;
-  private timeLeft = new TimeLeft();
-
-  constructor(private readonly enabled: boolean) {}
-
-  searched({ states, rounds }: SearchStats, share: number): void {
-    if (rounds !== this.round) {
-      this.round = rounds;
-      this.roundBegan = performance.now();
-      this.timeLeft = new TimeLeft();
-    }
-    const left = this.timeLeft.update(performance.now() - this.roundBegan, share);
-    this.tell(states, 'states', left === undefined ? '' : leftText(left, ` of round ${rounds}`));
-  }
-
-  drawn(done: number, runs: number): void {
-    if (this.round === 0) {
-      // What came before the first schedule is counting.
-      this.round = 1;
-      this.roundBegan = performance.now();
-      this.timeLeft = new TimeLeft(true);
-    }
-    const left = this.timeLeft.update(performance.now() - this.roundBegan, done / runs);
-    const of = `of ${runs.toLocaleString('en-US')} schedules`;
-    this.tell(done, of, left === undefined ? '' : leftText(left));
-  }
-
-  private tell(number: number, of: string, left: string): void {
-    const now = performance.now();
-    if (!this.enabled || now - this.began < QUIET_MS) return;
-    const past = Math.max(1, now - this.roundBegan);
-    const told = {
-      number: number.toLocaleString('en-US'),
-      of,
-      rate: Math.round((number / past) * 1000).toLocaleString('en-US'),
-      left: left === '' ? '' : `, ${left}`,
-    };
-    if (this.bar === undefined) {
-      const format = '{number} {of}, {rate} a second, {duration_formatted}{left}';
-      const look = { stream: process.stderr, clearOnComplete: true, hideCursor: true, format };
-      this.bar = new SingleBar(look);
-      this.bar.start(1, 0, told);
-    }
-    // The search does not give way to the timer that would draw it.
-    this.bar.update(0, told);
-    (this.bar as unknown as { render(): void }).render();
-  }
-
-  stop(): void {
-    this.bar?.stop();
-  }
 }

@@ -7,7 +7,8 @@ import { FORMATS } from '../../events/formats.js';
 import { InputError } from '../../events/input-error.js';
 import { EXIT } from './exit-code.js';
 import { printable } from '../report/format.js';
-import type { ExploreFlags } from './explore.js';
+import type { ExploreFlags } from './explore-flags.js';
+import type { RacesFlags } from './races.js';
 import { runReplay } from './replay.js';
 import type { ReplayFlags } from './replay.js';
 import { rulesText } from './rules.js';
@@ -40,7 +41,7 @@ function program(done: (code: number) => void): Command {
     .configureHelp({ helpWidth: 80 })
     .addHelpText(
       'after',
-      '\nExit codes: 0 clean, 1 a rule was violated, 2 bad usage or unreadable input,\n3 inconclusive or incomplete.',
+      '\nExit codes: 0 clean, 1 a rule was violated (of races: a variant is not as\nexpected), 2 bad usage or unreadable input, 3 inconclusive or incomplete.',
     );
   hotrace
     .command('replay')
@@ -76,8 +77,12 @@ function program(done: (code: number) => void): Command {
   hotrace
     .command('explore')
     .description('search every interleaving of a scenario for one that breaks a rule')
-    .argument('[scenario]', 'a name that --list shows, or a TypeScript or JavaScript file')
-    .option('--list', 'the scenarios that hotrace knows')
+    .argument('[scenario]', 'a name that --list shows, K11/bug, or a TypeScript or JavaScript file')
+    .option('--list', 'the scenarios and races that hotrace knows')
+    .option(
+      '--kernel <version>',
+      'generation, where the scenario depends on it; several (v5.10,v6.12) or all are compared',
+    )
     .option(
       '--strategy <name>',
       'exhaustive (default); bounded: by number of preemptions; random, pct, pos, surw, uniform (among classes of interleavings): schedules drawn at random',
@@ -110,6 +115,16 @@ function program(done: (code: number) => void): Command {
     .action(async (scenario: string | undefined, flags: ExploreFlags) => {
       const { runExplore } = await import('./explore.js');
       done(await runExplore(scenario, flags, write));
+    });
+  hotrace
+    .command('races')
+    .description('the races that kernels had: each bug found by search, each fix shown to hold')
+    .argument('[id...]', 'K11, S1: these in full, searched')
+    .option('--all', 'search every variant of every race')
+    .option('--json', 'everything as JSON')
+    .action(async (ids: string[], flags: RacesFlags) => {
+      const { runRaces } = await import('./races.js');
+      done(runRaces(ids, flags, write));
     });
   hotrace
     .command('rules')

@@ -2,7 +2,6 @@
 
 import { statSync } from 'node:fs';
 import type { LogWriter } from '../../events/log.js';
-import { PROFILES, profileByName } from '../../machines/profiles/timeline.js';
 import { replay } from '../replay/replay.js';
 import type { ReplayResult } from '../replay/replay.js';
 import { replayJson, stateJson } from '../report/replay-json.js';
@@ -15,6 +14,7 @@ import { EXIT } from './exit-code.js';
 import type { ExitCode } from './exit-code.js';
 import { checkMoment, stateAtMoment } from './moment.js';
 import { Progress } from './progress.js';
+import { kernelOf } from './kernels.js';
 import { UsageError } from './usage-error.js';
 
 export interface ReplayFlags {
@@ -51,12 +51,7 @@ export async function runReplay(
   if (files.length === 0) {
     throw new UsageError('no input: name one or more files, sysfs trees, or - for standard input');
   }
-  const kernel = flags.kernel === undefined ? undefined : profileByName(flags.kernel);
-  if (flags.kernel !== undefined && kernel === undefined) {
-    throw new UsageError(
-      `"${flags.kernel}" is no kernel version from 3.6 on; profiles: ${PROFILES.map((p) => p.name).join(', ')}`,
-    );
-  }
+  const kernel = flags.kernel === undefined ? undefined : kernelOf(flags.kernel);
   const looksBack =
     flags.at !== undefined ||
     flags.diff !== undefined ||

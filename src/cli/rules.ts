@@ -22,10 +22,9 @@ export function rulesText(ids: readonly string[], json: boolean): string {
 
 function list(): string {
   const out: string[] = [];
-  for (const { id, name, sentence } of RULES) {
-    const [first, ...rest] = wrap(sentence, 80 - 12);
-    out.push(`${id.padEnd(11)} ${name}`, `${' '.repeat(12)}${first}`);
-    for (const line of rest) out.push(`${' '.repeat(12)}${line}`);
+  for (const { id, name, checkedBy, sentence } of RULES) {
+    out.push(`${id.padEnd(11)} ${name.padEnd(28)}${checkedBy.join(', ')}`);
+    for (const line of wrap(sentence, 80 - 12)) out.push(`${' '.repeat(12)}${line}`);
   }
   return `${out.join('\n')}\n`;
 }
@@ -36,7 +35,8 @@ function explain(rule: Rule): string {
     ...wrap(rule.sentence, 80),
     '',
     ...labelled('source', rule.source),
-    ...labelled('needs', rule.needs),
+    ...labelled('checked', `by hotrace ${rule.checkedBy.join(' and hotrace ')}`),
+    ...(rule.needs === undefined ? [] : labelled('needs', rule.needs)),
     '',
     ...PROFILES.flatMap((p) => labelled(p.name, rule.under(p) ?? 'does not apply')),
   ];
@@ -52,8 +52,9 @@ function asJson(rule: Rule) {
     id: rule.id,
     name: rule.name,
     sentence: rule.sentence,
+    checkedBy: rule.checkedBy,
     source: rule.source,
-    needs: rule.needs,
+    needs: rule.needs ?? null,
     kernels: Object.fromEntries(PROFILES.map((p) => [p.name, rule.under(p) ?? null])),
   };
 }

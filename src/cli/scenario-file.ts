@@ -4,22 +4,77 @@ import { existsSync, statSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createJiti } from 'jiti';
+import type { KernelProfile } from '../../machines/profiles/profile.js';
+import { NEWEST } from '../../machines/profiles/timeline.js';
 import { CATALOGUE } from '../../machines/races/catalogue.js';
+import { CORPUS, raceById, variantByName, variantScenario } from '../../machines/races/corpus.js';
 import type { Scenario } from '../../machines/scenario.js';
 import { textOf } from '../explore/scenario-error.js';
+import { kernelOf } from './kernels.js';
+import { didYouMean } from './similar.js';
 import { UsageError } from './usage-error.js';
 
 /**
- * Throws UsageError where there is no such scenario, or the file is at fault. A file that computes
- * without end is not noticed: nothing gives way meanwhile.
+ * The scenario, of the generation `kernel` where one is named: then its own name says so, which keeps
+ * checkpoints apart.
+ *
+ * Throws UsageError where there is no such scenario, the file is at fault, or a kernel is named and
+ * the scenario has none. A file that computes without end is not noticed: nothing gives way meanwhile.
  */
-export async function loadScenario(named: string, library: string): Promise<Scenario> {
+export async function loadScenario(
+  named: string,
+  library: string,
+  kernel?: string,
+): Promise<Scenario> {
+  if (kernel === undefined) return (await makerOf(named, library)).make(NEWEST);
+  const profile = kernelOf(kernel);
+  const { make, alike } = await makerOf(named, library);
+  if (alike !== undefined) {
+    throw new UsageError(`${named} does not depend on the kernel (${alike}): leave out --kernel`);
+  }
+  const scenario = await make(profile);
+  return { ...scenario, name: `${scenario.name} on ${profile.name}` };
+}
+
+interface Maker {
+  readonly make: (profile: KernelProfile) => Scenario | Promise<Scenario>;
+  /** Why it is the same on every kernel; undefined where it is not. */
+  readonly alike: string | undefined;
+}
+
+async function makerOf(named: string, library: string): Promise<Maker> {
   const known = CATALOGUE.find(({ name }) => name === named);
-  if (known !== undefined) return known.make();
+  if (known !== undefined) {
+    const alike = known.perKernel === true ? undefined : 'it is the same for all';
+    return { make: (profile) => known.make(profile), alike };
+  }
+  const variant = variantOf(named);
+  return variant ?? fromFile(named, library);
+}
+
+/** `K11` or `K11/bug`. Throws UsageError for a variant that the race has not. */
+function variantOf(named: string): Maker | undefined {
+  const [, id, name] = /^([^/]*)(?:\/(.*))?$/s.exec(named)!;
+  const race = raceById(id);
+  if (race === undefined) return undefined;
+  const variant = variantByName(race, name);
+  if (variant !== undefined) {
+    const make = () => variantScenario(race, variant);
+    return { make, alike: `a race says its kernel itself, ${variant.kernel}` };
+  }
+  if (isFile(resolve(named))) return undefined;
+  const known = race.variants.map((each) => `"${each.name}"`).join(', ');
+  throw new UsageError(`race ${race.id} has no variant "${name}"; it has ${known}`);
+}
+
+const isFile = (file: string) => existsSync(file) && statSync(file).isFile();
+
+async function fromFile(named: string, library: string): Promise<Maker> {
   const file = resolve(named);
-  if (!existsSync(file) || !statSync(file).isFile()) {
+  if (!isFile(file)) {
+    const names = [...CATALOGUE.map(({ name }) => name), ...CORPUS.map(({ id }) => id)];
     throw new UsageError(
-      `${named}: neither a file nor a scenario that hotrace knows; hotrace explore --list shows those`,
+      `${named}: neither a file nor a scenario that hotrace knows${didYouMean(named, names)}; hotrace explore --list shows those`,
     );
   }
   let module: unknown;
@@ -33,13 +88,32 @@ export async function loadScenario(named: string, library: string): Promise<Scen
     if (error instanceof UsageError) throw error;
     throw new UsageError(`${named}${placeIn(file, error)}: ${firstLine(error, file)}`);
   }
-  return checked(await made((module as { default?: unknown }).default, named, file), named);
+  const exported = (module as { default?: unknown }).default;
+  return {
+    make: async (profile) => checked(await made(exported, profile, named, file), named),
+    alike:
+      typeof exported !== 'function'
+        ? 'it exports no function'
+        : exported.length === 0
+          ? 'its function takes no profile'
+          : undefined,
+  };
 }
 
+type Making = (profile?: KernelProfile) => unknown;
+
+/** One without parameters may have some by default that are no profile. */
+const call = (make: Making, profile: KernelProfile) => (make.length === 0 ? make() : make(profile));
+
 /** What is exported, or what the function that is exported returns; once it is there. */
-async function made(exported: unknown, named: string, file: string): Promise<unknown> {
+async function made(
+  exported: unknown,
+  profile: KernelProfile,
+  named: string,
+  file: string,
+): Promise<unknown> {
   try {
-    const value = typeof exported === 'function' ? (exported as () => unknown)() : exported;
+    const value = typeof exported === 'function' ? call(exported as Making, profile) : exported;
     return await settled(Promise.resolve(value), named);
   } catch (error) {
     if (error instanceof UsageError) throw error;

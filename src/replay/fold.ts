@@ -21,7 +21,7 @@ import { GROUP_EVENTS } from '../../machines/group.js';
 import { GROUP_LISTENER_EVENTS } from '../../machines/group-listener.js';
 import { HOTPLUG_SLOT_EVENTS } from '../../machines/hotplug-slot.js';
 import { MEMBERSHIP_EVENTS } from '../../machines/membership.js';
-import { RULES } from '../../machines/rules.js';
+import { REPLAY_RULES } from '../../machines/rules.js';
 import { CallTracker } from './calls.js';
 import type { Context } from './context.js';
 import { GroupTracker } from './groups.js';
@@ -33,7 +33,7 @@ import type { Frame, FunctionInfo, Task } from './world.js';
 
 /** Rules that read udev's monitor only; the others read traces. */
 const UEVENT_RULES = ['INV-46'];
-const TRACE_RULES = RULES.map((r) => r.id).filter((id) => id !== 'SYSFS');
+const TRACE_RULES = REPLAY_RULES.map((r) => r.id).filter((id) => id !== 'SYSFS');
 
 const LOST_DEVICE = DEVICE_EVENTS.indexOf('lost');
 const LOST_MEMBERSHIP = MEMBERSHIP_EVENTS.indexOf('lost');

@@ -6,8 +6,8 @@
  */
 
 import type { HotplugEvent, Origin } from '../../events/event.js';
-import { RULES } from '../../machines/rules.js';
-import type { Rule } from '../../machines/rules.js';
+import { REPLAY_RULES } from '../../machines/rules.js';
+import type { ReplayRule, Rule } from '../../machines/rules.js';
 import type { KernelProfile } from '../../machines/profiles/profile.js';
 
 export type VerdictStatus = 'holds' | 'violated' | 'inconclusive';
@@ -79,7 +79,7 @@ class Tally implements CheckCounter {
   kept: Violation[] = [];
   readonly doubts = new Map<string, Inconclusive>();
 
-  constructor(readonly rule: Rule) {}
+  constructor(readonly rule: ReplayRule) {}
 
   doubt(cause: InconclusiveCause, detail: string): void {
     const known = this.doubts.get(cause);
@@ -97,7 +97,7 @@ export class Verdicts {
   private readonly observers: ((violation: Violation) => void)[] = [];
 
   constructor() {
-    for (const rule of RULES) this.tallies.set(rule.id, new Tally(rule));
+    for (const rule of REPLAY_RULES) this.tallies.set(rule.id, new Tally(rule));
   }
 
   /** Calls `observer` with each violation as it is found; a later loss may still take it back. */

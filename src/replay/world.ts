@@ -21,7 +21,7 @@ import { InternedMachine } from '../../machines/intern.js';
 import { MEMBERSHIP_EVENTS, membershipMachine } from '../../machines/membership.js';
 import { UEVENT_EVENTS, ueventsMachine } from '../../machines/uevents.js';
 import type { KernelProfile } from '../../machines/profiles/profile.js';
-import { RULES } from '../../machines/rules.js';
+import { REPLAY_RULES } from '../../machines/rules.js';
 import { domainTypeName } from './domain-type.js';
 import { Role } from './roles.js';
 import type { Change, DeviceState, GroupState, SlotState } from './state.js';
@@ -341,7 +341,7 @@ export class World {
     profile: KernelProfile,
   ) {
     this.rulesInForce = new Set(
-      RULES.filter((r) => r.under(profile) !== undefined).map((r) => r.id),
+      REPLAY_RULES.filter((r) => r.under(profile) !== undefined).map((r) => r.id),
     );
   }
 

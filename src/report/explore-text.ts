@@ -15,14 +15,16 @@ export function exploreText(exploration: Exploration, stats: boolean): string {
   const out: string[] = [];
   for (const found of exploration.counterexamples) out.push(...counterexampleText(found), '');
   for (const rule of exploration.withoutSchedule) {
-    out.push(
-      ...wrap(`${ruleName(rule)}: broken; no schedule was found within the bounds.`, 80),
-      '',
-    );
+    out.push(...noScheduleText(rule), '');
   }
   out.push(...wrap(`${printable(exploration.scenario)}: ${conclusion(exploration)}`, 80));
   if (stats) out.push(...statsText(exploration));
   return `${out.join('\n')}\n`;
+}
+
+/** What is told of a rule that is broken without a schedule that shows it. */
+export function noScheduleText(rule: string): string[] {
+  return wrap(`${ruleName(rule)}: broken; no schedule was found within the bounds.`, 80);
 }
 
 function conclusion(exploration: Exploration): string {

@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { RULES } from '../../../machines/rules.js';
+import { REPLAY_RULES, RULES } from '../../../machines/rules.js';
 import type { ReplayFlags } from '../../../src/cli/replay.js';
 import {
   build,
@@ -203,7 +203,7 @@ describe('--json', () => {
     const value = JSON.parse(out) as Json;
     expect(value.outcome).toBe('clean');
     expect(value.events).toBe(1365);
-    expect(value.verdicts.map((v) => v.rule)).toEqual(RULES.map((r) => r.id));
+    expect(value.verdicts.map((v) => v.rule)).toEqual(REPLAY_RULES.map((r) => r.id));
     expect(Object.values(value.byType).reduce((a, b) => a + b)).toBe(value.events);
     expect(value).toHaveProperty('firstTime', 140889039000);
     expect(value).toHaveProperty('kernel.by', 'concluded');
@@ -521,7 +521,8 @@ describe('sysfs', () => {
 describe('what is listed on demand', () => {
   test('--rules has every rule, with a reason where there was nothing to check', async () => {
     const { out } = await replayed([TRACE], { rules: true });
-    for (const { id } of RULES) expect(out).toContain(`\n${id.padEnd(10)} `);
+    for (const { id } of REPLAY_RULES) expect(out).toContain(`\n${id.padEnd(10)} `);
+    expect(out).not.toContain('INV-24');
     expect(flat(out)).toContain('INV-01 add-before-del not in this kernel');
     expect(flat(out)).toContain(
       'SYSFS sysfs-agreement not recorded: needs a snapshot with --sysfs-after',
@@ -541,7 +542,9 @@ describe('what is listed on demand', () => {
   test('hotrace rules lists all, in 80 columns', () => {
     const { code, out, err } = hotrace(['rules']);
     expect([code, err]).toEqual([0, '']);
-    for (const { id, name } of RULES) expect(out).toContain(`${id.padEnd(11)} ${name}\n`);
+    for (const { id, name, checkedBy } of RULES) {
+      expect(out).toContain(`${id.padEnd(11)} ${name.padEnd(28)}${checkedBy.join(', ')}\n`);
+    }
     expectNarrow(out);
   });
 

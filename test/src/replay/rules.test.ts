@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { profileByName } from '../../../machines/profiles/timeline.js';
-import { RULES } from '../../../machines/rules.js';
+import { REPLAY_RULES } from '../../../machines/rules.js';
 import type { ReplayResult } from '../../../src/replay/replay.js';
 import type { Verdict } from '../../../src/replay/verdicts.js';
 import { BUS_CHAIN, markedText, replayTexts, traceText } from './trace-text.js';
@@ -1294,7 +1294,7 @@ describe('at the edge of a rule', () => {
 describe('the catalogue', () => {
   it('has a violating and a keeping trace here for every rule', () => {
     const elsewhere = ['INV-46', 'SYSFS'];
-    const ids = RULES.map((r) => r.id).filter((id) => !elsewhere.includes(id));
+    const ids = REPLAY_RULES.map((r) => r.id).filter((id) => !elsewhere.includes(id));
     expect([...new Set(HELD.map((c) => c.rule))].sort()).toEqual([...ids].sort());
     // INV-19 is violated at its edge only.
     expect([...new Set([...VIOLATED.map((c) => c.rule), 'INV-19'])].sort()).toEqual(ids.sort());

@@ -1,0 +1,43 @@
+/** The races that kernels really had, and those of the 2012 review, with their fixes. Source: D. */
+
+import type { Scenario } from '../scenario.js';
+import type { Race, RaceVariant } from './race.js';
+import { S1 } from './s1.js';
+import { S2 } from './s2.js';
+
+/** In the order of their ids. */
+export const CORPUS: readonly Race[] = [S1, S2];
+
+/** The race with this id, in any case; undefined for none. */
+export function raceById(id: string): Race | undefined {
+  const wanted = id.toUpperCase();
+  return CORPUS.find((race) => race.id === wanted);
+}
+
+/**
+ * The variant of a race with this name; the first where it has none. In any case, and a hyphen is as
+ * good as a blank, which a shell takes apart: `Fixed:-second-mutex`.
+ */
+export function variantByName(race: Race, name: string | undefined): RaceVariant | undefined {
+  if (name === undefined) return race.variants[0];
+  const wanted = bare(name);
+  return race.variants.find((variant) => bare(variant.name) === wanted);
+}
+
+/** What tells the names of variants apart. */
+export function bare(name: string): string {
+  return name
+    .trim()
+    .toLowerCase()
+    .replace(/[\s_-]+/g, '-');
+}
+
+/** `K11/bug` */
+export function variantName(race: Race, variant: RaceVariant): string {
+  return `${race.id}/${variant.name}`;
+}
+
+/** The scenario of a variant, by the name under which the command knows it. */
+export function variantScenario(race: Race, variant: RaceVariant): Scenario {
+  return { ...variant.make(), name: variantName(race, variant) };
+}
