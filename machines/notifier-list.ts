@@ -58,8 +58,10 @@ const VIOLATIONS = {
   useAfterFree: 'INV-24',
   /** A block was freed while its callback runs. */
   freedInCallback: 'INV-17',
-  /** A block was linked to a chain that it was on, or a walk would have no end: K05. */
+  /** A block was linked to a chain that it was on: K05. */
   duplicate: 'INV-14',
+  /** A walk over a chain that leads back to itself: K05 cases 1 and 2. */
+  endless: 'INV-14',
   /** A block was linked to a chain while on another: K01. */
   shared: 'INV-15',
 } as const;
@@ -88,14 +90,33 @@ export interface InitialBlock {
 const NEW: ListedBlock = { next: null, priority: 0, running: 0, freed: false };
 
 /**
+ * When a block that is linked a second time is a violation: at once; or not before somebody comes to
+ * harm, so that what such a chain does can be seen: K01, K05.
+ */
+export type NotifierListBreaks = 'when linked' | 'when met';
+
+/**
  * `list`; `violated.<breach>`, which accepts nothing. Its input: the blocks that are registered at
  * the start, by chain, in the order of their registration.
  *
  * @param profile what a second registration comes to
  */
-export function notifierListMachine(profile: KernelProfile): AnyStateMachine {
-  const of = ({ context, event }: { context: NotifierListMemory; event: NotifierListEvent }) =>
-    outcome(profile, context, event);
+export function notifierListMachine(
+  profile: KernelProfile,
+  breaks: NotifierListBreaks = 'when linked',
+): AnyStateMachine {
+  const of = ({
+    context,
+    event,
+  }: {
+    context: NotifierListMemory;
+    event: NotifierListEvent;
+  }): Outcome => {
+    const came = outcome(profile, context, event);
+    const { breach, ...harmless } = came;
+    const linked = breach === 'duplicate' || breach === 'shared';
+    return linked && breaks === 'when met' ? harmless : came;
+  };
   const machine = setup({
     types: TYPES,
     actions: {
@@ -138,6 +159,7 @@ export function notifierListMachine(profile: KernelProfile): AnyStateMachine {
           useAfterFree: broken('useAfterFree'),
           freedInCallback: broken('freedInCallback'),
           duplicate: broken('duplicate'),
+          endless: broken('endless'),
           shared: broken('shared'),
         },
       },
@@ -171,7 +193,10 @@ function outcome(
       const { next: block, running, freed } = blockOf(memory, event.block);
       const after = changed(memory, event.block, { running: running + 1 });
       const reply = { type: 'block' as const, block };
-      return freed ? { memory, reply, breach: 'useAfterFree' } : { memory: after, reply };
+      if (freed) return { memory, reply, breach: 'useAfterFree' };
+      return returns(memory, event.block)
+        ? { memory, reply, breach: 'endless' }
+        : { memory: after, reply };
     }
     case 'return': {
       const { running } = blockOf(memory, event.block);
@@ -219,13 +244,24 @@ function linkedAgain(memory: NotifierListMemory, chain: string, block: string): 
   return Object.keys(memory.heads).some(on) ? 'shared' : undefined;
 }
 
+/** Whether its link leads back to a block: who calls the chain comes round for ever. */
+function returns(memory: NotifierListMemory, block: string): boolean {
+  const seen = new Set<string>();
+  let { next } = blockOf(memory, block);
+  while (next !== null && next !== block && !seen.has(next)) {
+    seen.add(next);
+    next = blockOf(memory, next).next;
+  }
+  return next === block;
+}
+
 function outcomeOf(
   memory: NotifierListMemory,
   change: ChainChange<string, string>,
   breach: Breach | undefined,
 ): Outcome {
   if (change.type === 'hang') {
-    return { memory, reply: { type: 'hang' }, breach: breach ?? 'duplicate' };
+    return { memory, reply: { type: 'hang' }, breach: breach ?? 'endless' };
   }
   const { ret, warn, writes } = change;
   return {
@@ -304,5 +340,10 @@ const SAYS: Readonly<Record<Breach, Says>> = {
   },
   freedInCallback: ({ event }: Told) => `${String(event.block)} is freed while its callback runs`,
   duplicate: ({ event }: Told) => `${String(event.block)} is linked to a chain that it is on`,
+  endless: ({ event }: Told) => {
+    const { type, block } = event as NotifierListEvent & { readonly block: string };
+    const what = type === 'insert' ? 'register' : type === 'remove' ? 'unregister' : type;
+    return `${what} of ${block} goes round for ever: the chain has no end`;
+  },
   shared: ({ event }: Told) => `${String(event.block)} is linked to a second chain`,
 };

@@ -147,19 +147,28 @@ function objectMachine(initial: 'absent' | 'live', rule: string): AnyStateMachin
     initial,
     states: {
       absent: {
-        on: { alloc: { target: 'live', actions: 'change' }, '*': 'violated.wild' },
+        on: {
+          alloc: { target: 'live', actions: 'change' },
+          '*': { target: 'violated.wild', actions: 'answer' },
+        },
       },
       live: {
         on: {
           free: { target: 'freed', actions: 'poison' },
           '*': [
-            { guard: 'fromZero', target: 'violated.fromZero' },
-            { guard: 'underflow', target: 'violated.underflow' },
+            { guard: 'fromZero', target: 'violated.fromZero', actions: 'answer' },
+            { guard: 'underflow', target: 'violated.underflow', actions: 'answer' },
             { guard: 'goesOn', actions: ['answer', 'change'] },
           ],
         },
       },
-      freed: { on: { free: 'violated.freedTwice', '*': 'violated.afterFree' } },
+      // Answered too: who reads is not to fail on top of the rule that it breaks.
+      freed: {
+        on: {
+          free: 'violated.freedTwice',
+          '*': { target: 'violated.afterFree', actions: 'answer' },
+        },
+      },
       violated: {
         initial: 'afterFree',
         states: {

@@ -3,12 +3,19 @@
  * together; from the moment a writer queues, new readers wait. Source: B.1.4, K03.
  */
 
-import { assign, setup } from 'xstate';
+import { assign, emit, setup } from 'xstate';
 import type { AnyStateMachine } from 'xstate';
 import { notHeld } from './not-held.js';
 
 export interface RwsemEvent {
-  readonly type: 'down_read' | 'up_read' | 'queue_write' | 'down_write' | 'up_write';
+  readonly type:
+    | 'down_read'
+    /** Does not wait: answers `{ type: 'got', ok }`. */
+    | 'try_down_read'
+    | 'up_read'
+    | 'queue_write'
+    | 'down_write'
+    | 'up_write';
   /** The thread. */
   readonly by: string;
 }
@@ -31,7 +38,12 @@ function released(readers: RwsemContext['readers'], by: string): Record<string, 
 
 const isEmpty = (record: object) => Object.keys(record).length === 0;
 
-const TYPES = {} as { context: RwsemContext; events: RwsemEvent };
+interface MachineTypes {
+  context: RwsemContext;
+  events: RwsemEvent;
+  emitted: { readonly type: 'got'; readonly ok: boolean };
+}
+const TYPES = {} as MachineTypes;
 
 export const rwsemMachine: AnyStateMachine = setup({
   types: TYPES,
@@ -53,6 +65,8 @@ export const rwsemMachine: AnyStateMachine = setup({
       queued: without(context.queued, event.by),
     })),
     endWrite: assign({ writer: null }),
+    got: emit({ type: 'got', ok: true }),
+    missed: emit({ type: 'got', ok: false }),
   },
 }).createMachine({
   id: 'rwsem',
@@ -62,6 +76,7 @@ export const rwsemMachine: AnyStateMachine = setup({
     held: {
       on: {
         down_read: { guard: 'readable', actions: 'read' },
+        try_down_read: [{ guard: 'readable', actions: ['read', 'got'] }, { actions: 'missed' }],
         up_read: [{ guard: 'reads', actions: 'endRead' }, { target: 'violated' }],
         queue_write: { actions: 'queue' },
         down_write: { guard: 'writable', actions: 'write' },

@@ -127,12 +127,27 @@ export function* notifier_call_chain(
   payload: Payload,
   nrToCall = -1,
 ): Thread<number> {
+  return (yield* __notifier_call_chain(chain, action, payload, nrToCall)).ret;
+}
+
+/**
+ * __*_notifier_call_chain: says how many callbacks were called too, which before v5.10 whoever
+ * rolled back asked for (K06).
+ *
+ * @param nrToCall most callbacks to call; -1: all
+ */
+export function* __notifier_call_chain(
+  chain: Chain,
+  action: string,
+  payload: Payload,
+  nrToCall: number,
+): Thread<{ readonly ret: number; readonly nrCalls: number }> {
   const calls = { at: 'calls', action, payload, nrToCall } as const;
-  if (!(yield* enter(chain, calls, false))) return NOTIFY_DONE;
+  if (!(yield* enter(chain, calls, false))) return { ret: NOTIFY_DONE, nrCalls: 0 };
   const { ret, nrCalls } = yield* walk(chain, action, payload, nrToCall);
   yield* leave(chain, false);
   yield* say(chain, { at: 'returned', ret, nrCalls });
-  return ret;
+  return { ret, nrCalls };
 }
 
 /**

@@ -5,6 +5,7 @@ import type { AnyStateMachine } from 'xstate';
 import { notifierListMachine } from '../../../machines/notifier-list.js';
 import type { NotifierListMemory } from '../../../machines/notifier-list.js';
 import {
+  __notifier_call_chain,
   notifier_call_chain,
   notifier_call_chain_robust,
   notifier_chain_register,
@@ -145,4 +146,34 @@ describe('what the recording module refused to do inside a callback', () => {
       else expect(call).toThrow(/^it waits at/);
     },
   );
+});
+
+describe('__notifier_call_chain', () => {
+  it.each([
+    [-1, { ret: 0x8002, nrCalls: 2 }, ['A', 'B']],
+    [1, { ret: 0, nrCalls: 1 }, ['A']],
+    [0, { ret: 0, nrCalls: 0 }, []],
+  ])('says how many it called, of at most %i', (nrToCall, answer, called) => {
+    const profile = profileByName('5.5')!;
+    const alone = new Alone({ list: notifierListMachine(profile), ...LOCKS });
+    const heard: string[] = [];
+    const returns = (ret: number): NotifierCall =>
+      // eslint-disable-next-line require-yield
+      function* ({ block }) {
+        heard.push(block);
+        return ret;
+      };
+    const chain = chainOf('blocking', profile, {
+      A: returns(0),
+      B: returns(0x8002),
+      C: returns(0),
+    });
+    expect(alone.run(__notifier_call_chain(chain, 'up', {}, nrToCall))).toEqual({
+      ret: 0,
+      nrCalls: 0,
+    });
+    for (const block of ['A', 'B', 'C']) alone.run(notifier_chain_register(chain, block));
+    expect(alone.run(__notifier_call_chain(chain, 'up', {}, nrToCall))).toEqual(answer);
+    expect(heard).toEqual(called);
+  });
 });
