@@ -86,12 +86,11 @@ export const K04: Race = race({
   id: 'K04',
   title: 'Group transiently non-viable while a device is unbinding',
   story:
-    'A group may be used by userspace when each of its devices has no driver or a vfio driver. ' +
     "vfio-pci's remove() takes a device off vfio's list, and dev->driver is cleared only afterwards: in between the device counts as one with a foreign driver. " +
     'KVM, which asks for the group to drop its reference, is refused and keeps it. ' +
     'The fix keeps such a device on unbound_list until UNBOUND_DRIVER. ' +
     'The search finds what it leaves open: vfio_dev_viable loads dev->driver before it looks at the list, ' +
-    'so it is told -EINVAL all the same where both the driver and the entry go in between.',
+    'so it returns -EINVAL all the same where both the driver and the entry go in between.',
   commits: [
     { id: '60720a0fc646', subject: 'vfio: Add device tracking during unbind', since: 'v4.0' },
   ],
