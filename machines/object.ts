@@ -33,6 +33,8 @@ export type ObjectEvent =
   | { readonly type: 'get' }
   | { readonly type: 'get_unless_zero' }
   | { readonly type: 'put' }
+  /** refcount_dec_not_one: puts a reference that is not the last; answers `value`, whether it did. */
+  | { readonly type: 'dec_not_one' }
   /** Of the list in a field. `list_del` answers `deleted`. */
   | { readonly type: 'list_add_tail'; readonly field: string; readonly entry: string }
   | {
@@ -222,6 +224,13 @@ function outcome(memory: ObjectMemory, event: ObjectEvent): Outcome {
       return refs === 0
         ? { memory, breach: 'underflow' }
         : { memory: { fields, refs: refs - 1 }, reply: { type: 'put', last: refs === 1 } };
+    case 'dec_not_one':
+      return refs === 0
+        ? { memory, breach: 'underflow' }
+        : {
+            memory: refs === 1 ? memory : { fields, refs: refs - 1 },
+            reply: { type: 'value', value: refs > 1 },
+          };
     case 'list_add_tail':
       return { memory: set(event.field, [...list(fields[event.field]), event.entry]) };
     case 'list_del': {
@@ -287,6 +296,7 @@ function accessText(entity: string, event: { type: string; field?: unknown }): s
     case 'get_unless_zero':
       return `get of ${entity}`;
     case 'put':
+    case 'dec_not_one':
       return `put of ${entity}`;
     default:
       return `access to ${entity}${typeof event.field === 'string' ? `->${event.field}` : ''}`;

@@ -5,7 +5,7 @@
 
 import type { EventFact } from '../../events/event.js';
 import type { Fields, ObjectEvent, ObjectReply } from '../object.js';
-import { mayFail, send } from '../step.js';
+import { lock, mayFail, send, unlock } from '../step.js';
 import type { Thread } from '../step.js';
 
 /**
@@ -79,6 +79,23 @@ export function* getUnlessZero(object: string): Thread<boolean> {
 export function* put(object: string): Thread<boolean> {
   const reply = yield* access(object, { type: 'put' }, `put(${object})`);
   return (reply as Extract<ObjectReply, { type: 'put' }>).last;
+}
+
+/**
+ * kref_put_mutex: only the last reference is put with the mutex held.
+ *
+ * @param release runs where it was the last, and unlocks the mutex
+ */
+export function* kref_put_mutex(
+  object: string,
+  mutex: string,
+  release: () => Thread<void>,
+): Thread<void> {
+  const reply = yield* access(object, { type: 'dec_not_one' }, `dec_not_one(${object})`);
+  if ((reply as Extract<ObjectReply, { type: 'value' }>).value === true) return;
+  yield* lock(mutex);
+  if (yield* put(object)) yield* release();
+  else yield* unlock(mutex);
 }
 
 export function* listAddTail(object: string, field: string, entry: string): Thread<void> {
@@ -161,7 +178,11 @@ export function* access(
   label: string,
   facts?: readonly EventFact[],
 ): Thread<ObjectReply | undefined> {
-  return yield* send<ObjectReply | undefined>(object, event, label, facts);
+  const reply = yield* send<ObjectReply | undefined>(object, event, label, facts);
+  const answers = event.type !== 'alloc' && event.type !== 'free';
+  // A violation. The object accepts nothing more: the thread does not get past it.
+  if (answers && reply === undefined) yield* send(object, event, label);
+  return reply;
 }
 
 function shown(value: unknown): string {

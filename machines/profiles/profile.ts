@@ -92,4 +92,14 @@ export interface KernelProfile {
   readonly uniquePriority: readonly NotifierKind[];
   /** The kinds that have *_notifier_call_chain_robust (v5.10, K06). */
   readonly robustCall: readonly NotifierKind[];
+  /** vfio's group callback warns at DEL_DEVICE of a device that it still knows (up to v3.9, K43). */
+  readonly vfioWarnsAtDel: boolean;
+  /** It warns where it is called and its vfio_group is off vfio.group_list (up to v3.9, K43). */
+  readonly vfioWarnsOffList: boolean;
+  /** vfio_dev_present looks in a vfio_group that it holds, not in that of dev->iommu_group (v3.11). */
+  readonly vfioHoldsGroup: boolean;
+  /** vfio_group->unbound_list bridges remove() and UNBOUND_DRIVER (v4.0 – v5.18, K04). */
+  readonly vfioUnboundList: boolean;
+  /** vfio's group callback puts its reference in a worker (v4.13, K03). */
+  readonly vfioPutsInWorker: boolean;
 }

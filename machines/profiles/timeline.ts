@@ -50,6 +50,11 @@ const V3_6: Facts = {
   duplicateRegistration: 'corrupts',
   uniquePriority: [],
   robustCall: [],
+  vfioWarnsAtDel: true,
+  vfioWarnsOffList: true,
+  vfioHoldsGroup: false,
+  vfioUnboundList: false,
+  vfioPutsInWorker: false,
 };
 
 interface Change {
@@ -60,6 +65,16 @@ interface Change {
 }
 
 export const CHANGES: readonly Change[] = [
+  {
+    since: [3, 10],
+    by: 'vfio: overreacts to DEL_DEVICE no more and ignores notifications of a group off its list',
+    facts: { vfioWarnsAtDel: false, vfioWarnsOffList: false },
+  },
+  {
+    since: [3, 11],
+    by: 'vfio: vfio_dev_present is protected against device_del',
+    facts: { vfioHoldsGroup: true },
+  },
   {
     since: [3, 18],
     by: '599bad38cf71 BUS_NOTIFY_REMOVED_DEVICE added, group left at REMOVED_DEVICE',
@@ -75,6 +90,16 @@ export const CHANGES: readonly Change[] = [
     since: [4, 11],
     by: 'bc7d12b91bd3 reserved_regions of groups',
     facts: { groupAttributes: true },
+  },
+  {
+    since: [4, 0],
+    by: '60720a0fc646 vfio tracks devices during unbind',
+    facts: { vfioUnboundList: true },
+  },
+  {
+    since: [4, 13],
+    by: '811642d8d8a8 vfio puts its group in a worker after a notification',
+    facts: { vfioPutsInWorker: true },
   },
   {
     since: [4, 14],
@@ -138,7 +163,12 @@ export const CHANGES: readonly Change[] = [
   {
     since: [5, 19],
     by: '1ea2a07a532b and series: DMA ownership replaces the group notifier',
-    facts: { groupNotifier: false, dmaOwnership: true, blockingDomain: true },
+    facts: {
+      groupNotifier: false,
+      dmaOwnership: true,
+      blockingDomain: true,
+      vfioUnboundList: false,
+    },
   },
   {
     since: [6, 0],

@@ -71,6 +71,12 @@ describe('facts at the version that changed them', () => {
     ['uniquePriority', 'v5.19', 'v6.1', [], ['blocking', 'atomic']],
     ['robustCall', 'v5.9', 'v5.10', [], ['blocking', 'raw', 'atomic']],
     ['robustCall', 'v5.19', 'v6.1', ['blocking', 'raw', 'atomic'], ['blocking', 'raw']],
+    ['vfioWarnsAtDel', 'v3.9', 'v3.10', true, false],
+    ['vfioWarnsOffList', 'v3.9', 'v3.10', true, false],
+    ['vfioHoldsGroup', 'v3.10', 'v3.11', false, true],
+    ['vfioUnboundList', 'v3.19', 'v4.0', false, true],
+    ['vfioUnboundList', 'v5.18', 'v5.19', true, false],
+    ['vfioPutsInWorker', 'v4.12', 'v4.13', false, true],
   ])('%s between %s and %s', (fact, before, since, was, is) => {
     expect([profile(before)[fact], profile(since)[fact]]).toEqual([was, is]);
   });
@@ -89,7 +95,7 @@ describe('facts at the version that changed them', () => {
       if (facts(versions[n]) !== facts(versions[n - 1])) changed.push(versions[n].join('.'));
     }
     expect(changed).toEqual(
-      '3.18 4.14 5.5 5.8 5.9 5.10 5.17 5.19 6.1 6.3 6.4 6.5 7.0 7.1'.split(' '),
+      '3.10 3.11 3.18 4.0 4.13 4.14 5.5 5.8 5.9 5.10 5.17 5.19 6.1 6.3 6.4 6.5 7.0 7.1'.split(' '),
     );
   });
 
