@@ -120,7 +120,7 @@ export function struct(start?: ObjectStart, rule = 'INV-24'): Entity {
 const MACHINES = new Map<string, AnyStateMachine>();
 
 /**
- * `absent`, `live`, `freed`; `violated.<breach>`, which accepts nothing. A count that is zero does
+ * `absent`, `live`, `freed`; `violated.<breach>`, which accepts nothing and answered nothing. A count that is zero does
  * not free: who put the last reference runs the release and frees.
  */
 function objectMachine(initial: 'absent' | 'live', rule: string): AnyStateMachine {
@@ -151,26 +151,20 @@ function objectMachine(initial: 'absent' | 'live', rule: string): AnyStateMachin
       absent: {
         on: {
           alloc: { target: 'live', actions: 'change' },
-          '*': { target: 'violated.wild', actions: 'answer' },
+          '*': 'violated.wild',
         },
       },
       live: {
         on: {
           free: { target: 'freed', actions: 'poison' },
           '*': [
-            { guard: 'fromZero', target: 'violated.fromZero', actions: 'answer' },
-            { guard: 'underflow', target: 'violated.underflow', actions: 'answer' },
+            { guard: 'fromZero', target: 'violated.fromZero' },
+            { guard: 'underflow', target: 'violated.underflow' },
             { guard: 'goesOn', actions: ['answer', 'change'] },
           ],
         },
       },
-      // Answered too: who reads is not to fail on top of the rule that it breaks.
-      freed: {
-        on: {
-          free: 'violated.freedTwice',
-          '*': { target: 'violated.afterFree', actions: 'answer' },
-        },
-      },
+      freed: { on: { free: 'violated.freedTwice', '*': 'violated.afterFree' } },
       violated: {
         initial: 'afterFree',
         states: {

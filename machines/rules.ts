@@ -387,7 +387,9 @@ export const RULES: readonly Rule[] = [
     sentence: 'An object is on the lists of one owner.',
     checkedBy: EXPLORE,
     source: 'kernel-semantics.md E INV-32, K37',
-    under: always('Until 738e6f32e61d (v7.2) a fault group of iommufd could be on lists of two owners.'),
+    under: always(
+      'Until 738e6f32e61d (v7.2) a fault group of iommufd could be on lists of two owners.',
+    ),
   },
   {
     id: 'INV-33',
