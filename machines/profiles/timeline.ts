@@ -85,16 +85,16 @@ export const CHANGES: readonly Change[] = [
       blockPerBus: true,
     },
   },
+  {
+    since: [4, 0],
+    by: '60720a0fc646 vfio tracks devices during unbind',
+    facts: { vfioUnboundList: true },
+  },
   { since: [4, 2], by: 'default domains of groups', facts: { groupDomain: true } },
   {
     since: [4, 11],
     by: 'bc7d12b91bd3 reserved_regions of groups',
     facts: { groupAttributes: true },
-  },
-  {
-    since: [4, 0],
-    by: '60720a0fc646 vfio tracks devices during unbind',
-    facts: { vfioUnboundList: true },
   },
   {
     since: [4, 13],

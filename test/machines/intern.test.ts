@@ -24,8 +24,14 @@ interface Subject {
 
 const ROOM = new URL('../../machines/', import.meta.url);
 
-/** They count how often a thread holds them: without names in the events there is no end to it. */
-const COUNTING = new Set(['rwsemMachine', 'rcuMachine']);
+/** An event is more than its type for them: of a nameless thread, without an id or a word. */
+const NEEDS_FIELDS = new Set([
+  'rwsemMachine',
+  'rcuMachine',
+  'idaMachine',
+  'tableEntryMachine',
+  'nullPointerMachine',
+]);
 
 /** Every machine that a module of machines/ exports, with the alphabet exported beside it. */
 async function exportedMachines(): Promise<Subject[]> {
@@ -34,7 +40,7 @@ async function exportedMachines(): Promise<Subject[]> {
     const module = (await import(new URL(file, ROOM).href)) as Record<string, unknown>;
     const alphabets = Object.entries(module).filter(([name]) => name.endsWith('_EVENTS'));
     for (const [name, value] of Object.entries(module)) {
-      if (!(value instanceof StateMachine) || COUNTING.has(name)) continue;
+      if (!(value instanceof StateMachine) || NEEDS_FIELDS.has(name)) continue;
       const machine = value as unknown as AnyStateMachine;
       const alphabet = alphabets[0]?.[1] as readonly string[] | undefined;
       subjects.push({ name, machine, alphabet: alphabet ?? (machine.events as string[]) });

@@ -71,6 +71,28 @@ describe('facts at the version that changed them', () => {
     ['uniquePriority', 'v5.19', 'v6.1', [], ['blocking', 'atomic']],
     ['robustCall', 'v5.9', 'v5.10', [], ['blocking', 'raw', 'atomic']],
     ['robustCall', 'v5.19', 'v6.1', ['blocking', 'raw', 'atomic'], ['blocking', 'raw']],
+    ['deadChecked', 'v5.0', 'v5.1', 'nowhere', 'async'],
+    ['deadChecked', 'v5.8', 'v5.9', 'async', 'all paths'],
+    ['asyncScheduledUnlocked', 'v5.19', 'v6.0', false, true],
+    ['devresBeforeDmaTeardown', 'v5.1', 'v5.2', false, true],
+    ['busNotify', 'v6.2', 'v6.3', false, true],
+    ['blockPerBus', 'v3.17', 'v3.18', false, true],
+    ['groupDomain', 'v4.1', 'v4.2', false, true],
+    ['failedAttach', 'v4.14', 'v4.15', 'ignored', 'keeps link'],
+    ['failedAttach', 'v5.4', 'v5.5', 'keeps link', 'unwound'],
+    ['groupAttributes', 'v4.10', 'v4.11', false, true],
+    ['allocUnwinds', 'v6.2', 'v6.3', false, true],
+    ['failedKobjectAdd', 'v5.9', 'v5.10', 'frees', 'frees the id twice'],
+    ['failedKobjectAdd', 'v6.0', 'v6.1', 'frees the id twice', 'put'],
+    ['nullGroupChecked', 'v5.9', 'v5.10', false, true],
+    ['probeDevice', 'v5.7', 'v5.8', false, true],
+    ['releasesBeforeGroup', 'v5.7', 'v5.8', false, true],
+    ['defaultDomainLocked', 'v5.14', 'v5.15', false, true],
+    ['devIommuClearedFirst', 'v5.16', 'v5.17', false, true],
+    ['probeLocked', 'v6.1', 'v6.2', false, true],
+    ['attachUndo', 'v6.2', 'v6.3', 'nothing', 'reattaches'],
+    ['attachUndo', 'v6.4', 'v6.5', 'reattaches', 'unwinds'],
+    ['defaultDomainAwaited', 'v6.14', 'v6.15', false, true],
     ['vfioWarnsAtDel', 'v3.9', 'v3.10', true, false],
     ['vfioWarnsOffList', 'v3.9', 'v3.10', true, false],
     ['vfioHoldsGroup', 'v3.10', 'v3.11', false, true],
@@ -95,7 +117,12 @@ describe('facts at the version that changed them', () => {
       if (facts(versions[n]) !== facts(versions[n - 1])) changed.push(versions[n].join('.'));
     }
     expect(changed).toEqual(
-      '3.10 3.11 3.18 4.0 4.13 4.14 5.5 5.8 5.9 5.10 5.17 5.19 6.1 6.3 6.4 6.5 7.0 7.1'.split(' '),
+      [
+        '3.10 3.11 3.18 4.0 4.2 4.11 4.13 4.14 4.15 5.1 5.2 5.5 5.8 5.9 5.10 5.15 5.17 5.19',
+        '6.0 6.1 6.2 6.3 6.4 6.5 6.15 7.0 7.1',
+      ]
+        .join(' ')
+        .split(' '),
     );
   });
 

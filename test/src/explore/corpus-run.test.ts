@@ -29,7 +29,12 @@ describe('judge', () => {
 
   test.each([
     ['a bug with other rules', as(bug, { breaks: ['INV-24'] }), {}, 'INV-01, INV-03 broken'],
-    ['a fix that does not hold', as(fixed, { make: () => bug.make() }), {}, 'INV-01, INV-03 broken'],
+    [
+      'a fix that does not hold',
+      as(fixed, { make: () => bug.make() }),
+      {},
+      'INV-01, INV-03 broken',
+    ],
     ['a bug that is not there', as(bug, { make: () => fixed.make() }), {}, 'no rule is broken'],
     [
       'a fix that was not searched to the end',

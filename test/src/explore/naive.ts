@@ -251,7 +251,9 @@ function runAgain(
       loop = '';
       while (
         result.done !== true &&
-        (result.value.type === 'loop' || result.value.type === 'note' || result.value.type === 'trace')
+        (result.value.type === 'loop' ||
+          result.value.type === 'note' ||
+          result.value.type === 'trace')
       ) {
         if (result.value.type === 'loop') {
           loop = head = JSON.stringify(result.value.state);

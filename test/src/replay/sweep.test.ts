@@ -69,8 +69,8 @@ const TRACE_ENDS_EARLY = new Set(['6.1/stress-nopt', '6.1/stress-racy']);
 const CANNOT_TELL: Readonly<Record<string, readonly (keyof KernelProfile)[] | 'anything'>> = {
   // Nothing but add_device_to_group and attach_device_to_domain.
   'boot-enum': 'anything',
-  // The events of pciehp, which came with 7.0, are among those lost; nothing tells 7.0 from 7.1.
-  '7.2/lost-events': ['pciHpEvent', 'readyFlag'],
+  // The events of pciehp, which came with 7.0, are among those lost; nothing tells 6.5 from 7.1.
+  '7.2/lost-events': ['pciHpEvent', 'readyFlag', 'defaultDomainAwaited'],
 };
 
 /** The garbage pointer of a chain without a device printed a line feed: the rest of its line. */
