@@ -39,6 +39,8 @@ export type Step =
       readonly delivery?: Delivery;
       /** A part of `mayFail`: shown only where the fault comes. */
       readonly fault?: true;
+      /** Of the model and not of the kernel: not shown. */
+      readonly hidden?: true;
     }
   /** One of several outcomes, all of which are explored; the reply is the option. */
   | {

@@ -47,11 +47,8 @@ export type { Delivery, Returned } from './bus/chain-call.js';
 export type { WriteResult } from './bus/write-result.js';
 export { DeadlockError } from './bus/deadlock-error.js';
 export type { WaitStep } from './bus/deadlock-error.js';
-export {
-  EndlessWalkError,
-  SleepingCallbackError,
-  UnsupportedByKernelError,
-} from './bus/notifier-errors.js';
+export { EndlessWalkError, SleepingCallbackError } from './bus/notifier-errors.js';
+export { UnsupportedByKernelError } from '../machines/unsupported-by-kernel.js';
 export {
   NOTIFY_BAD,
   NOTIFY_DONE,
@@ -85,6 +82,49 @@ export type {
   Symmetry,
 } from '../machines/scenario.js';
 export * from '../machines/step.js';
+export { hotplug } from '../machines/kernel/hotplug.js';
+export type { Hotplug, ListenerSetup } from '../machines/kernel/hotplug.js';
+export type { Kernel, KernelSetup } from '../machines/kernel/kernel.js';
+export type { BusSetup, DeviceSetup, DriverSetup, GroupSetup } from '../machines/kernel/kernel.js';
+export {
+  device_add,
+  device_attach,
+  device_del,
+  device_driver_attach,
+  device_release_driver,
+  driver_register,
+  driver_unregister,
+} from '../machines/kernel/driver-core.js';
+export {
+  bus_register_notifier,
+  bus_unregister_notifier,
+  iommu_group_register_notifier,
+  iommu_group_unregister_notifier,
+} from '../machines/kernel/register.js';
+export {
+  iommu_group_add_device,
+  iommu_group_alloc,
+  iommu_group_for_each_dev,
+  iommu_group_get,
+  iommu_group_put,
+  iommu_group_remove_device,
+  iommu_group_set_name,
+} from '../machines/kernel/iommu-group.js';
+export { iommu_attach_group, iommu_detach_group } from '../machines/kernel/iommu-domain.js';
+export {
+  iommu_device_unuse_default_domain,
+  iommu_device_use_default_domain,
+  iommu_group_claim_dma_owner,
+  iommu_group_release_dma_owner,
+} from '../machines/kernel/dma-owner.js';
+export {
+  bus_iommu_probe,
+  iommu_probe_device,
+  iommu_release_device,
+} from '../machines/kernel/iommu-probe.js';
+export * from '../machines/kernel/memory.js';
+export { struct } from '../machines/object.js';
+export type { ObjectEvent, ObjectReply, ObjectStart } from '../machines/object.js';
 export { mutexMachine } from '../machines/mutex.js';
 export { rwsemMachine } from '../machines/rwsem.js';
 export { faultBudgetMachine } from '../machines/fault-budget.js';

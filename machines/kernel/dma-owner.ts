@@ -5,6 +5,7 @@
 import { EBUSY } from '../notifier-chain.js';
 import { send, trace } from '../step.js';
 import type { Thread } from '../step.js';
+import { UnsupportedByKernelError } from '../unsupported-by-kernel.js';
 import { ENOMEM, EPROBE_DEFER } from './driver-core.js';
 import { LOG } from './entity-names.js';
 import { iommu_domain_alloc, __iommu_group_set_domain_internal } from './iommu-domain.js';
@@ -21,6 +22,7 @@ const EPERM = 1;
  */
 export function* iommu_device_use_default_domain(k: Kernel, dev: string): Thread<number> {
   const fn = 'iommu_device_use_default_domain';
+  requireOwnership(k, fn);
   yield* k.entered(fn, dev);
   const group = yield* iommu_group_get(k, dev);
   let ret = 0;
@@ -57,6 +59,10 @@ export function* iommu_device_unuse_default_domain(k: Kernel, dev: string): Thre
   yield* iommu_group_put(k, group);
 }
 
+function requireOwnership(k: Kernel, symbol: string): void {
+  if (!k.profile.dmaOwnership) throw new UnsupportedByKernelError(symbol, k.profile.name);
+}
+
 function* warnUnowned(dev: string): Thread<void> {
   const text = `the default domain is given back for ${dev}, which did not use it`;
   yield* send(LOG, { type: 'warn', rule: 'INV-35', text }, 'WARN_ON(!group->owner_cnt)');
@@ -74,6 +80,7 @@ export function* iommu_group_claim_dma_owner(
   owner: string,
 ): Thread<number> {
   const fn = 'iommu_group_claim_dma_owner';
+  requireOwnership(k, fn);
   yield* trace({ type: 'function_call', fn });
   yield* k.lockGroup(group);
   const ret = yield* __iommu_take_dma_ownership(k, group, owner);
@@ -102,6 +109,7 @@ function* __iommu_take_dma_ownership(k: Kernel, group: string, owner: string): T
 
 /** iommu_group_release_dma_owner: the group goes back to its default domain. */
 export function* iommu_group_release_dma_owner(k: Kernel, group: string): Thread<void> {
+  requireOwnership(k, 'iommu_group_release_dma_owner');
   yield* trace({ type: 'function_call', fn: 'iommu_group_release_dma_owner' });
   yield* k.lockGroup(group);
   yield* store(group, 'owner_cnt', 0);

@@ -16,3 +16,5 @@ export const NULL = 'NULL';
 export const LOG = 'dmesg';
 /** How many faults are left. */
 export const BUDGET = 'faults';
+/** iommu_bus_nb: the IOMMU core's block on a bus. */
+export const IOMMU_BLOCK = 'iommu_bus_nb';

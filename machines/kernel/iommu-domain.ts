@@ -10,13 +10,12 @@ import { ENODEV, ENOMEM } from './driver-core.js';
 import { IOMMU_CORE, LOG } from './entity-names.js';
 import { devicesOf, eachDevice } from './group-members.js';
 import type { Kernel } from './kernel.js';
-import { kfree, kzalloc, listPop, load, store } from './memory.js';
+import { kfree, kzalloc, load, nextName, store } from './memory.js';
 
 /** iommu_domain_alloc. Returns the domain, null where there is no memory. */
 export function* iommu_domain_alloc(k: Kernel): Thread<string | null> {
   if (yield* k.fails('iommu_domain_alloc()')) return null;
-  const domain = yield* listPop(IOMMU_CORE, 'spare domains', 'iommu_domain_alloc()');
-  if (domain === null) throw new Error('the set-up has too few spare domains');
+  const domain = yield* nextName(IOMMU_CORE, 'spare domains');
   yield* kzalloc(domain, { fields: { type: 'paging' } });
   return domain;
 }

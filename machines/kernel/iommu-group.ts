@@ -22,14 +22,12 @@ import {
   link,
   listAddTail,
   listDel,
-  listPop,
   load,
+  nextName,
   put,
   store,
   unlink,
 } from './memory.js';
-import { notifier_chain_register, notifier_chain_unregister } from './notifier-chain.js';
-import type { Chain } from './notifier-chain.js';
 
 /**
  * In which order a device joins the list and its listeners are told, and under which lock: as
@@ -60,8 +58,7 @@ export const NEW_GROUP = {
 export function* iommu_group_alloc(k: Kernel): Thread<string | null> {
   yield* trace({ type: 'function_call', fn: 'iommu_group_alloc' });
   if (yield* k.fails('kzalloc(group)')) return null;
-  const group = yield* listPop(IOMMU_CORE, 'spare groups', 'kzalloc(group)');
-  if (group === null) throw new Error('the set-up has too few spare groups');
+  const group = yield* nextName(IOMMU_CORE, 'spare groups');
   const id = yield* ida_alloc();
   yield* kzalloc(group, { refs: 1, fields: { ...NEW_GROUP, id } });
   if (yield* k.fails('kobject_init_and_add(group)')) {
@@ -345,16 +342,6 @@ export function* notifyGroup(
   yield* trace({ type: 'chain_call', chain: `${group}->notifier`, ...about });
   const ret = yield* k.callChain(`${group}->notifier`, action, { dev });
   yield* trace({ type: 'chain_return', ret });
-}
-
-/** iommu_group_register_notifier. Returns as notifier_chain_register does. */
-export function* iommu_group_register_notifier(chain: Chain, block: string): Thread<number> {
-  return yield* notifier_chain_register(chain, block);
-}
-
-/** iommu_group_unregister_notifier. Returns as notifier_chain_unregister does. */
-export function* iommu_group_unregister_notifier(chain: Chain, block: string): Thread<number> {
-  return yield* notifier_chain_unregister(chain, block);
 }
 
 /**

@@ -26,7 +26,7 @@ import {
   traceRemoved,
 } from './iommu-group.js';
 import type { Kernel } from './kernel.js';
-import { kfree, kzalloc, listAddTail, listPop, load, store, unlink } from './memory.js';
+import { kfree, kzalloc, listAddTail, load, nextName, store, unlink } from './memory.js';
 
 /**
  * ops->add_device of an IOMMU driver, before v5.8: it finds the group and adds the device.
@@ -133,8 +133,7 @@ function* driverTakes(k: Kernel, dev: string): Thread<void> {
 export function* dev_iommu_get(k: Kernel, dev: string): Thread<boolean> {
   if ((yield* load(dev, 'iommu')) !== null) return true;
   if (yield* k.fails('kzalloc(dev->iommu)')) return false;
-  const param = yield* listPop(IOMMU_CORE, 'spare params', 'kzalloc(struct dev_iommu)');
-  if (param === null) throw new Error('the set-up has too few spare struct dev_iommu');
+  const param = yield* nextName(IOMMU_CORE, 'spare struct dev_iommu');
   yield* kzalloc(param, { fields: { fwspec: 'fwspec' } });
   yield* store(dev, 'iommu', param);
   return true;

@@ -123,7 +123,7 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
       fields: {
         'spare groups': k.groups.filter((group) => !k.startsWith(group)),
         'spare domains': k.spareDomains,
-        'spare params': params,
+        'spare struct dev_iommu': params,
       },
     }),
     [IDA]: { machine: idaMachine, input: { ids } },

@@ -16,7 +16,7 @@ export interface KernelScenario extends KernelSetup {
   readonly monitors?: Readonly<Record<string, Monitor>>;
   /** Beside those that apply to every kernel. */
   readonly invariants?: readonly Invariant[];
-  /** Faults in a run, at most; with `mayFail` 1 where left out. */
+  /** Faults in a run, at most; 1 where left out. */
   readonly faults?: number;
   readonly mayWait?: readonly string[];
 }
@@ -35,7 +35,7 @@ export function kernelScenario(told: KernelScenario): Scenario {
     invariants: [...kernelInvariants(k), ...invariants],
     ...(monitors === undefined ? {} : { monitors }),
     ...(mayWait === undefined ? {} : { mayWait }),
-    ...(told.mayFail === true ? { faults: told.faults ?? 1 } : {}),
+    ...(k.budget === undefined ? {} : { faults: told.faults ?? 1 }),
     log: { kernel: k.profile.name, before: [] },
   };
 }

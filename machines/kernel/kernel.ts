@@ -13,7 +13,7 @@ import type { Step, Thread } from '../step.js';
 import { iommu_device_unuse_default_domain, iommu_device_use_default_domain } from './dma-owner.js';
 import { device_attach, ENODEV, ENOMEM, EPROBE_DEFER } from './driver-core.js';
 import type { DriverCore, UeventAction } from './driver-core.js';
-import { BUDGET, DRIVERS_BASE } from './entity-names.js';
+import { BUDGET, DRIVERS_BASE, IOMMU_BLOCK } from './entity-names.js';
 import { iommu_bus_notifier } from './iommu-bus.js';
 import type { GroupVariant } from './iommu-group.js';
 import { kernelEntities } from './kernel-entities.js';
@@ -103,8 +103,11 @@ export interface KernelSetup {
   readonly order?: GroupVariant;
   /** ops->add_device is called only for a device without a group (P-A1-4). */
   readonly checksGroupFirst?: boolean;
-  /** Allocations, creations, attaches and probes may fail: as many as the scenario has `faults`. */
-  readonly mayFail?: boolean;
+  /**
+   * Allocations, creations, attaches and probes may fail, as many as the scenario has `faults`: all
+   * of them, or those whose names begin so: `dma_configure()`, `attach_dev(`.
+   */
+  readonly mayFail?: boolean | readonly string[];
   /** Drivers are unregistered, so walks of the bus's drivers hold the one that they are at. */
   readonly driversLeave?: boolean;
   /** Devices on the deferred list. */
@@ -136,8 +139,15 @@ export class Kernel implements DriverCore<string, string, Step> {
     this.drivers = setup.drivers ?? {};
     this.buses = setup.buses ?? { pci: {} };
     this.driversLeave = setup.driversLeave ?? false;
-    this.budget = setup.mayFail === true ? BUDGET : undefined;
-    this.chains = new Map((setup.chains ?? []).map((chain) => [chain.name, chain]));
+    const { mayFail: fails = false } = setup;
+    this.budget = fails === false || (fails !== true && fails.length === 0) ? undefined : BUDGET;
+    const core = { [IOMMU_BLOCK]: iommu_bus_notifier(this) };
+    this.chains = new Map(
+      (setup.chains ?? []).map((chain) => [
+        chain.name,
+        { ...chain, callbacks: { ...core, ...chain.callbacks } },
+      ]),
+    );
     this.starts = startingGroups(setup);
     const first = Object.keys(this.starts).length;
     const spare = setup.spareGroups ?? Object.keys(this.devices).length;
@@ -201,6 +211,13 @@ export class Kernel implements DriverCore<string, string, Step> {
   /** The machine that judges a device's memberships: INV-02, INV-03. */
   membershipOf(dev: string): string {
     return `memberships of ${dev}`;
+  }
+
+  /** A chain that is changed while the threads run. Throws where the set-up has none of the name. */
+  changedChain(name: string): Chain {
+    const chain = this.chains.get(name);
+    if (chain === undefined) throw new Error(`nothing registers on ${name}: say so of a listener`);
+    return chain;
   }
 
   /** Calls a chain, which is one that nobody changes where the set-up names no other. */
@@ -368,7 +385,10 @@ export class Kernel implements DriverCore<string, string, Step> {
   }
 
   *fails(what: string): Thread<boolean> {
-    return this.budget !== undefined && (yield* mayFail(this.budget, `${what} fails`));
+    if (this.budget === undefined) return false;
+    const { mayFail: which } = this.setup;
+    if (typeof which === 'object' && !which.some((name) => what.startsWith(name))) return false;
+    return yield* mayFail(this.budget, `${what} fails`);
   }
 
   probesAsync(driver: string): boolean {
@@ -431,7 +451,7 @@ export class Kernel implements DriverCore<string, string, Step> {
     for (const [bus, { iommu = true }] of Object.entries(this.buses)) {
       if (!iommu) continue;
       const chain = `${bus}->bus_notifier`;
-      const own = { block: 'iommu_bus_nb', call: iommu_bus_notifier(this) };
+      const own = { block: IOMMU_BLOCK, call: iommu_bus_notifier(this) };
       all[chain] = [own, ...(all[chain] ?? [])];
     }
     return all;

@@ -118,10 +118,18 @@ export function* klistDel(object: string, field: string, entry: string): Thread<
   return (reply as Extract<ObjectReply, { type: 'deleted' }>).found;
 }
 
-/** Takes the first entry off a list; null of an empty one. */
-export function* listPop(object: string, field: string, label: string): Thread<string | null> {
-  const reply = yield* access(object, { type: 'list_pop', field }, label);
-  return (reply as Extract<ObjectReply, { type: 'value' }>).value as string | null;
+/**
+ * The name of what is allocated next: of the model, where the kernel has an address.
+ *
+ * @param field a list of names that are left; throws where there is none
+ */
+export function* nextName(object: string, field: string): Thread<string> {
+  const event = { type: 'list_pop', field } as const;
+  const label = `next of ${object}->${field}`;
+  const reply = yield { type: 'send', entity: object, event, label, hidden: true };
+  const { value } = reply as Extract<ObjectReply, { type: 'value' }>;
+  if (value === null) throw new Error(`the set-up has too few ${field}`);
+  return value as string;
 }
 
 /** Makes a name in a directory. Returns false where it is there already: -EEXIST. */

@@ -22,6 +22,7 @@ import {
 } from '../step.js';
 import type { Delivery, Payload, Thread } from '../step.js';
 import type { KernelProfile } from '../profiles/profile.js';
+import { UnsupportedByKernelError } from '../unsupported-by-kernel.js';
 
 /** notifier_call: what a block's owner does in it. Returns NOTIFY_*, or a raw negative errno. */
 export type NotifierCall = (called: Delivery) => Thread<number>;
@@ -34,6 +35,8 @@ export type Chain = {
   readonly list: string;
   /** By block. */
   readonly callbacks: Readonly<Record<string, NotifierCall>>;
+  /** What the owners of blocks have set in them, where that is not 0. */
+  readonly priorities?: Readonly<Record<string, number>>;
   /**
    * system_state == SYSTEM_BOOTING: blocking and srcu chains register and unregister without their
    * lock and without waiting.
@@ -84,7 +87,7 @@ export function* notifier_chain_register(
   block: string,
   priority?: number,
 ): Thread<number> {
-  return yield* change(chain, 'register', block, priority);
+  return yield* change(chain, 'register', block, priority ?? chain.priorities?.[block]);
 }
 
 /**
@@ -98,9 +101,8 @@ export function* notifier_chain_register_unique_prio(
   priority?: number,
 ): Thread<number> {
   if (!chain.profile.uniquePriority.includes(chain.kind)) {
-    throw new Error(
-      `${chain.profile.name} has no ${chain.kind}_notifier_chain_register_unique_prio`,
-    );
+    const symbol = `${chain.kind}_notifier_chain_register_unique_prio`;
+    throw new UnsupportedByKernelError(symbol, chain.profile.name);
   }
   return yield* change(chain, 'register_unique_prio', block, priority);
 }
@@ -163,7 +165,8 @@ export function* notifier_call_chain_robust(
   payload: Payload,
 ): Thread<number> {
   if (!chain.profile.robustCall.includes(chain.kind)) {
-    throw new Error(`${chain.profile.name} has no ${chain.kind}_notifier_call_chain_robust`);
+    const symbol = `${chain.kind}_notifier_call_chain_robust`;
+    throw new UnsupportedByKernelError(symbol, chain.profile.name);
   }
   const calls = { at: 'calls', action: up, down, payload, nrToCall: -1 } as const;
   if (!(yield* enter(chain, calls, true))) return NOTIFY_DONE;

@@ -11,7 +11,7 @@ import type { BusDevice } from './bus-device.js';
 import type { HotplugNotification } from './hotplug-notification.js';
 import type { NotifierBlock } from './notifier-block.js';
 import { NotifiedChain } from './notified-chain.js';
-import { UnsupportedByKernelError } from './notifier-errors.js';
+import { UnsupportedByKernelError } from '../../machines/unsupported-by-kernel.js';
 import type { KernelProfile } from '../../machines/profiles/profile.js';
 import type { WriteResult } from './write-result.js';
 

@@ -26,16 +26,3 @@ export class EndlessWalkError extends Error {
     super(`the chain "${chain}" has no end: ${[...cycle, cycle[0]].join(' -> ')}`);
   }
 }
-
-/** The generation has no such function for this kind of chain. */
-export class UnsupportedByKernelError extends Error {
-  override readonly name = 'UnsupportedByKernelError';
-  constructor(
-    /** The function's name in the kernel. */
-    readonly symbol: string,
-    /** The profile's name: v5.10. */
-    readonly kernel: string,
-  ) {
-    super(`${kernel} has no ${symbol}`);
-  }
-}

@@ -1,8 +1,12 @@
 /** `hotrace explore --kernel v5.10,v6.12`: a scenario on several generations of kernels. */
 
 import type { KernelProfile } from '../../machines/profiles/profile.js';
+import type { Scenario } from '../../machines/scenario.js';
+import { isUnsupported } from '../../machines/unsupported-by-kernel.js';
 import { explore } from '../explore/explore.js';
+import type { Exploration, ExploreOptions } from '../explore/explore.js';
 import { withFaults } from '../explore/fault-budget.js';
+import { ScenarioError } from '../explore/scenario-error.js';
 import { kernelsText } from '../report/kernels-text.js';
 import type { OnKernel } from '../report/kernels-text.js';
 import { EXIT } from './exit-code.js';
@@ -48,12 +52,12 @@ export async function exploreKernels(
     for (const { name: kernel } of kernels) {
       const scenario = withFaults(await loadScenario(named, libraryEntry(), kernel), faults);
       progress.part(kernel);
-      const exploration = explore(scenario, {
+      const told: ExploreOptions = {
         ...options,
         onProgress: (stats, share) => progress.searched(stats, share),
         onRuns: (done, runs) => progress.drawn(done, runs),
-      });
-      all.push({ kernel, exploration });
+      };
+      all.push({ kernel, ...onKernel(scenario, told) });
     }
   } catch (error) {
     throw explainedError(error, named);
@@ -63,13 +67,28 @@ export async function exploreKernels(
   write(
     flags.json === true
       ? `${JSON.stringify(
-          all.map(({ kernel, exploration }) => ({ kernel, ...exploration })),
+          all.map(({ kernel, exploration, lacks }) =>
+            exploration === undefined ? { kernel, lacks } : { kernel, ...exploration },
+          ),
           undefined,
           2,
         )}\n`
       : kernelsText(named, all),
   );
-  const verdicts = all.map(({ exploration }) => exploration.verdict);
+  const verdicts = all.map(({ exploration }) => exploration?.verdict);
   if (verdicts.includes('violated')) return EXIT.violated;
   return verdicts.includes('incomplete') ? EXIT.inconclusive : EXIT.clean;
+}
+
+/** Throws ScenarioError where the scenario is at fault otherwise. */
+function onKernel(
+  scenario: Scenario,
+  options: ExploreOptions,
+): { exploration: Exploration; lacks: undefined } | { exploration: undefined; lacks: string } {
+  try {
+    return { exploration: explore(scenario, options), lacks: undefined };
+  } catch (error) {
+    if (!(error instanceof ScenarioError && isUnsupported(error.cause))) throw error;
+    return { exploration: undefined, lacks: error.cause.symbol };
+  }
 }

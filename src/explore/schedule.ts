@@ -78,6 +78,7 @@ export function carryOut(
 
 /** Of `mayFail` only the fault is shown. */
 function isQuiet(step: Step, reply: unknown): boolean {
+  if ('hidden' in step && step.hidden === true) return true;
   if (!('fault' in step && step.fault === true)) return false;
   return (reply as { type?: unknown } | null)?.type !== 'fault';
 }

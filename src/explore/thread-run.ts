@@ -4,6 +4,7 @@ import { inspect } from 'node:util';
 import type { EventFact } from '../../events/event.js';
 import { stable } from '../../machines/intern.js';
 import type { Step, Thread, ThreadBody } from '../../machines/step.js';
+import { isUnsupported } from '../../machines/unsupported-by-kernel.js';
 
 const USE = 'yield what send(), choose(), spawn(), join() and loopHead() make, with yield*';
 /** Heads of loops, all different, with no step between them. */
@@ -24,7 +25,7 @@ export class ThreadRun {
   /** What it threw. */
   failure: { readonly error: unknown } | undefined;
   /** Why it is no thread: of a generator that yields what is no step, or of no generator. */
-  fault: { readonly what: string; readonly advice: string } | undefined;
+  fault: { readonly what: string; readonly advice: string; readonly cause?: Error } | undefined;
   readonly generator: Thread | undefined;
 
   constructor(body: ThreadBody, name: string) {
@@ -38,7 +39,7 @@ export class ThreadRun {
       this.generator = generator;
       this.take(generator, () => generator.next());
     } catch (error) {
-      this.failure = { error };
+      this.fail(error);
     }
   }
 
@@ -48,8 +49,16 @@ export class ThreadRun {
     try {
       this.take(generator!, () => generator!.next(reply));
     } catch (error) {
-      this.failure = { error };
+      this.fail(error);
     }
+  }
+
+  /** What the kernel does not have cannot be explored on it; all else that is thrown is a finding. */
+  private fail(error: unknown): void {
+    if (isUnsupported(error)) {
+      const { message: what } = error;
+      this.fault = { what, advice: 'choose another kernel', cause: error };
+    } else this.failure = { error };
   }
 
   private take(generator: Thread, next: () => IteratorResult<Step, unknown>): void {

@@ -247,7 +247,10 @@ export class ThreadTrie {
     { step, failure, fault, spawned, loop }: ThreadRun,
     where: string,
   ): number {
-    if (fault !== undefined) throw new ScenarioError(fault.what, where, fault.advice);
+    if (fault !== undefined) {
+      const { what, advice, ...cause } = fault;
+      throw new ScenarioError(what, where, advice, cause);
+    }
     if (step !== undefined) checkStep(step, where);
     let kind = step === undefined ? (failure === undefined ? Kind.Done : Kind.Threw) : Kind.Cut;
     let sent: SendTarget | undefined;

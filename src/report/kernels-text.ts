@@ -6,15 +6,22 @@ import { counterexampleText, noScheduleText } from './explore-text.js';
 import { count, plural, printable, table, wrap } from './format.js';
 
 /** What a search came to on one kernel. */
-export interface OnKernel {
+export type OnKernel = {
   /** `v5.10` */
   readonly kernel: string;
-  readonly exploration: Exploration;
-}
+} & (
+  | { readonly exploration: Exploration; readonly lacks: undefined }
+  /** A function that the scenario calls and the kernel does not have. */
+  | { readonly exploration: undefined; readonly lacks: string }
+);
 
 /** A table of the kernels; beneath it each schedule once, with the kernels that have it. */
 export function kernelsText(named: string, all: readonly OnKernel[]): string {
-  const rows = all.map(({ kernel, exploration }) => row(kernel, exploration));
+  const rows = all.map(({ kernel, exploration, lacks }) =>
+    exploration === undefined
+      ? [kernel, 'none', `no ${lacks}`, '-', '-']
+      : row(kernel, exploration),
+  );
   const out = table([['kernel', 'verdict', 'simplest schedule', 'states', 'rules'], ...rows], 80);
   for (const [text, kernels] of distinct(all)) {
     out.push('', ...wrap(`On ${listed(kernels)}:`, 80), '', text.trimEnd());
@@ -46,6 +53,7 @@ function row(kernel: string, exploration: Exploration): string[] {
 function distinct(all: readonly OnKernel[]): ReadonlyMap<string, readonly string[]> {
   const found = new Map<string, string[]>();
   for (const { kernel, exploration } of all) {
+    if (exploration === undefined) continue;
     const texts = [
       ...exploration.counterexamples.map(counterexampleText),
       ...exploration.withoutSchedule.map(noScheduleText),
@@ -60,7 +68,7 @@ function summary(all: readonly OnKernel[]): string {
   return (['violated', 'incomplete', 'clean'] as const)
     .map((verdict) => ({
       verdict,
-      on: all.filter(({ exploration }) => exploration.verdict === verdict),
+      on: all.filter(({ exploration }) => exploration?.verdict === verdict),
     }))
     .filter(({ on }) => on.length > 0)
     .map(({ verdict, on }) => `${verdict} on ${listed(on.map(({ kernel }) => kernel))}`)

@@ -7,7 +7,7 @@ import { DeadlockError } from '../../../src/bus/deadlock-error.js';
 import { between, onlyDevice, pairwiseOrder } from '../../../src/bus/hotplug-notification.js';
 import type { HotplugNotification } from '../../../src/bus/hotplug-notification.js';
 import { NOTIFY_OK } from '../../../src/bus/notify-return.js';
-import { UnsupportedByKernelError } from '../../../src/bus/notifier-errors.js';
+import { UnsupportedByKernelError } from '../../../machines/unsupported-by-kernel.js';
 
 const NEWEST = PROFILES.at(-1)!;
 const profile = (name: string) => profileByName(name)!;

@@ -26,11 +26,8 @@ import type { Delivery } from '../../../src/bus/chain-call.js';
 import { DeadlockError } from '../../../src/bus/deadlock-error.js';
 import type { NotifierBlock, NotifierReturn } from '../../../src/bus/notifier-block.js';
 import { NotifierChain } from '../../../src/bus/notifier-chain.js';
-import {
-  EndlessWalkError,
-  SleepingCallbackError,
-  UnsupportedByKernelError,
-} from '../../../src/bus/notifier-errors.js';
+import { EndlessWalkError, SleepingCallbackError } from '../../../src/bus/notifier-errors.js';
+import { UnsupportedByKernelError } from '../../../machines/unsupported-by-kernel.js';
 import {
   NOTIFY_BAD,
   NOTIFY_DONE,

@@ -9,7 +9,7 @@ import type { KernelProfile, NotifierKind } from '../../../machines/profiles/pro
 import type { Delivery, Returned } from '../../../src/bus/chain-call.js';
 import type { NotifierBlock } from '../../../src/bus/notifier-block.js';
 import { NotifierChain } from '../../../src/bus/notifier-chain.js';
-import { UnsupportedByKernelError } from '../../../src/bus/notifier-errors.js';
+import { UnsupportedByKernelError } from '../../../machines/unsupported-by-kernel.js';
 import { stops } from '../../../src/bus/notify-return.js';
 import type { WriteResult } from '../../../src/bus/write-result.js';
 

@@ -1,0 +1,157 @@
+/**
+ * A scenario of one's own in a few lines: which devices, drivers and groups there are, who listens,
+ * and what runs beside what, on any generation.
+ */
+
+import { lettingPass } from '../listener.js';
+import { membershipListenerMachine } from '../membership-listener.js';
+import { notifierListMachine } from '../notifier-list.js';
+import type { KernelProfile } from '../profiles/profile.js';
+import { rwsemMachine } from '../rwsem.js';
+import type { Entity, Monitor, Scenario, ScenarioFor } from '../scenario.js';
+import type { KernelScenario } from './kernel-scenario.js';
+import { kernelScenario } from './kernel-scenario.js';
+import { IOMMU_BLOCK } from './entity-names.js';
+import { listenerCall } from './notifier-chain.js';
+import type { Chain, FixedBlock, NotifierCall } from './notifier-chain.js';
+
+/** A notifier block of one's own. */
+export interface ListenerSetup {
+  /** The chain: `pci->bus_notifier`, `g0->notifier`. */
+  readonly on: string;
+  /** Higher is called first; 0 where left out. */
+  readonly priority?: number;
+  /** It is on the chain when the threads begin; so it is where left out. */
+  readonly registered?: boolean;
+  /** It may leave the chain while they run. */
+  readonly unregisters?: boolean;
+  /**
+   * What it is: a machine that gets `{ type: 'BIND_DRIVER', dev: 'd0' }` and the like, and may emit
+   * `{ type, ret }` to say what its callback returns; a machine with what it starts from; or the
+   * callback itself, as steps.
+   */
+  readonly is: Entity | NotifierCall;
+}
+
+export interface Hotplug extends Omit<KernelScenario, 'profile' | 'blocks' | 'chains'> {
+  /** By the names of their blocks. */
+  readonly listeners?: Readonly<Record<string, ListenerSetup>>;
+}
+
+/**
+ * The scenario, for every generation: `hotrace explore FILE --kernel v5.10,v6.12` chooses. What must
+ * hold are the rules that apply to every kernel, INV-01 for each listener on a group, and those that
+ * the scenario says itself.
+ */
+export function hotplug(told: Hotplug): ScenarioFor {
+  return (profile) => scenarioOn(profile, told);
+}
+
+function scenarioOn(profile: KernelProfile, told: Hotplug): Scenario {
+  const { listeners = {}, ...rest } = told;
+  const all: readonly Listener[] = Object.entries(listeners).map(([block, each]) => ({
+    block,
+    ...each,
+  }));
+  const machines = all.flatMap(({ block, is }): [string, Entity][] =>
+    typeof is === 'function' ? [] : [[block, listening(is)]],
+  );
+  const names = [...new Set(all.map(({ on }) => on))];
+  const changed = names.filter((name) => onChain(name, all).some(leavesOrComes));
+  const fixed = names.filter((name) => !changed.includes(name));
+  return kernelScenario({
+    ...rest,
+    profile,
+    blocks: Object.fromEntries(fixed.map((name) => [name, onChain(name, all).map(blockOf)])),
+    chains: changed.map((name) => chainOf(name, profile, onChain(name, all))),
+    entities: {
+      ...Object.fromEntries(machines),
+      ...Object.fromEntries(
+        changed.flatMap((name) => chainEntities(name, profile, told, onChain(name, all))),
+      ),
+      ...rest.entities,
+    },
+    monitors: { ...membershipMonitors(profile, all), ...rest.monitors },
+  });
+}
+
+function listening(entity: Entity): Entity {
+  return 'machine' in entity
+    ? { ...entity, machine: lettingPass(entity.machine) }
+    : lettingPass(entity);
+}
+
+type Listener = ListenerSetup & { readonly block: string };
+
+function onChain(chain: string, all: readonly Listener[]): readonly Listener[] {
+  return all.filter(({ on }) => on === chain);
+}
+
+function leavesOrComes({ registered = true, unregisters = false }: Listener): boolean {
+  return !registered || unregisters;
+}
+
+function callOf({ block, is }: Listener): NotifierCall {
+  return typeof is === 'function' ? is : listenerCall(block);
+}
+
+function blockOf(listener: Listener): FixedBlock {
+  const { block, priority = 0 } = listener;
+  return { block, priority, call: callOf(listener) };
+}
+
+/** A chain that is changed while it is called: with its lock, and blocks as memory. */
+function chainOf(name: string, profile: KernelProfile, on: readonly Listener[]): Chain {
+  return {
+    name,
+    profile,
+    kind: 'blocking',
+    rwsem: `${name}.rwsem`,
+    list: `${name}.head`,
+    callbacks: Object.fromEntries(on.map((listener) => [listener.block, callOf(listener)])),
+    priorities: Object.fromEntries(on.map(({ block, priority = 0 }) => [block, priority])),
+  };
+}
+
+function chainEntities(
+  name: string,
+  profile: KernelProfile,
+  { buses = { pci: {} } }: Hotplug,
+  on: readonly Listener[],
+): readonly (readonly [string, Entity])[] {
+  const there = on.filter(({ registered = true }) => registered);
+  const bus = Object.keys(buses).find((each) => `${each}->bus_notifier` === name);
+  // The IOMMU core's block goes first: it was registered before drivers could.
+  const core = bus !== undefined && (buses[bus].iommu ?? true) ? [IOMMU_BLOCK] : [];
+  const input = {
+    [name]: [
+      ...core.map((block) => ({ block, priority: 0 })),
+      ...there.map(({ block, priority = 0 }) => ({ block, priority })),
+    ],
+  };
+  return [
+    [`${name}.rwsem`, rwsemMachine],
+    [`${name}.head`, { machine: notifierListMachine(profile), input }],
+  ];
+}
+
+/** INV-01 of every listener on a group that is a machine: it hears what the listener hears. */
+function membershipMonitors(
+  profile: KernelProfile,
+  all: readonly Listener[],
+): Readonly<Record<string, Monitor>> {
+  if (!profile.groupNotifier) return {};
+  const onGroups = all.filter(
+    ({ on, is }) => on.endsWith('->notifier') && typeof is !== 'function',
+  );
+  return Object.fromEntries(
+    onGroups.map(({ block, on }) => [
+      `memberships that ${block} hears of`,
+      {
+        machine: membershipListenerMachine,
+        listeners: [block],
+        hears: { chain: on },
+      },
+    ]),
+  );
+}
