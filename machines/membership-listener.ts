@@ -10,6 +10,8 @@ import type { Says } from './intern.js';
 export interface MembershipEvent {
   readonly type: 'ADD_DEVICE' | 'DEL_DEVICE';
   readonly dev: string;
+  /** Which of the device's memberships, from 1, where it may have several. */
+  readonly membership?: number;
 }
 
 interface MachineTypes {
@@ -22,12 +24,12 @@ const TYPES = {} as MachineTypes;
 export const membershipListenerMachine: AnyStateMachine = setup({
   types: TYPES,
   guards: {
-    addedOrDeleted: ({ context, event }) => event.dev in context.heard,
-    deleted: ({ context, event }) => context.heard[event.dev] === 'DEL_DEVICE',
+    addedOrDeleted: ({ context, event }) => membershipOf(event) in context.heard,
+    deleted: ({ context, event }) => context.heard[membershipOf(event)] === 'DEL_DEVICE',
   },
   actions: {
     hear: assign(({ context, event }) => ({
-      heard: { ...context.heard, [event.dev]: event.type },
+      heard: { ...context.heard, [membershipOf(event)]: event.type },
     })),
   },
 }).createMachine({
@@ -47,9 +49,14 @@ export const membershipListenerMachine: AnyStateMachine = setup({
         rule: 'INV-01',
         says: (({ entity, event, context }) =>
           `${entity} saw ${event.type} ${String(event.dev)} after ${
-            (context as MachineTypes['context']).heard[event.dev as string]
+            (context as MachineTypes['context']).heard[membershipOf(event as never)]
           } ${String(event.dev)}`) satisfies Says,
       },
     },
   },
 });
+
+/** `d0`; `d0 (2)` of a second membership. */
+function membershipOf({ dev, membership = 1 }: MembershipEvent): string {
+  return membership === 1 ? dev : `${dev} (${membership})`;
+}

@@ -63,6 +63,7 @@ function scenarioOn(profile: KernelProfile, told: Hotplug): Scenario {
     ...rest,
     profile,
     blocks: Object.fromEntries(fixed.map((name) => [name, onChain(name, all).map(blockOf)])),
+    countsMemberships: profile.groupNotifier && all.some(isOnGroup),
     chains: changed.map((name) => chainOf(name, profile, onChain(name, all))),
     entities: {
       ...Object.fromEntries(machines),
@@ -82,6 +83,10 @@ function listening(entity: Entity): Entity {
 }
 
 type Listener = ListenerSetup & { readonly block: string };
+
+function isOnGroup({ on }: Listener): boolean {
+  return on.endsWith('->notifier');
+}
 
 function onChain(chain: string, all: readonly Listener[]): readonly Listener[] {
   return all.filter(({ on }) => on === chain);
@@ -141,9 +146,7 @@ function membershipMonitors(
   all: readonly Listener[],
 ): Readonly<Record<string, Monitor>> {
   if (!profile.groupNotifier) return {};
-  const onGroups = all.filter(
-    ({ on, is }) => on.endsWith('->notifier') && typeof is !== 'function',
-  );
+  const onGroups = all.filter((each) => isOnGroup(each) && typeof each.is !== 'function');
   return Object.fromEntries(
     onGroups.map(({ block, on }) => [
       `memberships that ${block} hears of`,

@@ -15,6 +15,7 @@ import { __iommu_attach_device, iommu_domain_free } from './iommu-domain.js';
 import type { Kernel } from './kernel.js';
 import {
   access,
+  add,
   compareAndSwap,
   get,
   kfree,
@@ -231,6 +232,7 @@ export function* iommu_group_alloc_device(
   }
   yield* get(group);
   yield* store(dev, 'iommu_group', group);
+  if (k.setup.countsMemberships === true) yield* add(dev, 'memberships', 1);
   return name === dev ? dev : `${dev} as ${name}`;
 }
 
@@ -340,7 +342,11 @@ export function* notifyGroup(
   if (!k.profile.groupNotifier) return;
   const about = { dev, bus: k.busOf(dev), action: GROUP_ACTIONS.indexOf(action) + 1 };
   yield* trace({ type: 'chain_call', chain: `${group}->notifier`, ...about });
-  const ret = yield* k.callChain(`${group}->notifier`, action, { dev });
+  const payload =
+    k.setup.countsMemberships === true
+      ? { dev, membership: yield* load<number>(dev, 'memberships') }
+      : { dev };
+  const ret = yield* k.callChain(`${group}->notifier`, action, payload);
   yield* trace({ type: 'chain_return', ret });
 }
 

@@ -47,6 +47,7 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
         iommu_group: group,
         link: group,
         iommu: known ? own : null,
+        memberships: group === null ? 0 : 1,
         domain: group === null ? null : (k.startOf(group).domain ?? null),
       },
     });

@@ -101,6 +101,8 @@ export interface KernelSetup {
   readonly deviceGroup?: (k: Kernel, dev: string) => Thread<string | null>;
   /** In which order a device joins a group and its listeners are told; as posted where left out. */
   readonly order?: GroupVariant;
+  /** Group notifications say of which of a device's memberships they are: INV-01. */
+  readonly countsMemberships?: boolean;
   /** ops->add_device is called only for a device without a group (P-A1-4). */
   readonly checksGroupFirst?: boolean;
   /**
@@ -221,7 +223,11 @@ export class Kernel implements DriverCore<string, string, Step> {
   }
 
   /** Calls a chain, which is one that nobody changes where the set-up names no other. */
-  *callChain(chain: string, action: string, payload: { readonly dev: string }): Thread<number> {
+  *callChain(
+    chain: string,
+    action: string,
+    payload: { readonly dev: string; readonly membership?: number },
+  ): Thread<number> {
     const changed = this.chains.get(chain);
     if (changed !== undefined) return yield* notifier_call_chain(changed, action, payload);
     const blocks = this.blocks[chain] ?? [];
