@@ -12,7 +12,21 @@ const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
 const blocks = (language: string) =>
   [...README.matchAll(/^```(\w*)\n(.*?)^```/gms)].filter((m) => m[1] === language).map((m) => m[2]);
 
-beforeAll(build);
+/** A file of this name, as its first line says. */
+const NAMED = /^\/\/ ([\w-]+\.scenario\.ts)\n/;
+const named = blocks('ts').flatMap((text) => {
+  const name = NAMED.exec(text)?.[1];
+  return name === undefined ? [] : [{ name, text }];
+});
+/** Inside the package, so that what stands there finds it under its own name, by its `exports`. */
+const folder = join(ROOT, 'dist', 'readme');
+
+beforeAll(() => {
+  build();
+  mkdirSync(folder, { recursive: true });
+  for (const { name, text } of named) writeFileSync(join(folder, name), text);
+  return () => rmSync(folder, { recursive: true });
+});
 
 describe('commands', () => {
   const shown = blocks('').filter((block) => block.startsWith('$ '));
@@ -20,7 +34,12 @@ describe('commands', () => {
   test('there is one with its output', () => expect(shown.length).toBeGreaterThan(0));
 
   test.each(shown.map((block) => block.trimEnd().split('\n')))('%s', (command, ...output) => {
-    const { code, out } = hotrace(command.replace(/^\$ npx hotrace /, '').split(' '));
+    const args = command.replace(/^\$ npx hotrace /, '').split(' ');
+    const { code, out } = hotrace(
+      args,
+      '',
+      named.some(({ name }) => args.includes(name)) ? folder : ROOT,
+    );
     // A violation that is found is shown with its exit code.
     expect(code).toBe(command.includes(' explore ') ? 1 : 0);
     // `[...]` stands for lines left out.
@@ -28,18 +47,16 @@ describe('commands', () => {
   });
 });
 
+const OTHERS = ['scenario.ts', 'listener.ts', 'bus.ts', 'chain.ts'];
+
 describe('the library', () => {
-  // Inside the package, so that it finds it under its own name, by its `exports`.
-  const folder = join(ROOT, 'dist', 'readme');
-  const [scenario, listener, bus, chain] = blocks('ts');
+  const [scenario, listener, bus, chain] = blocks('ts').filter((text) => !NAMED.test(text));
 
   beforeAll(() => {
-    mkdirSync(folder, { recursive: true });
     writeFileSync(join(folder, 'listener.ts'), listener);
     writeFileSync(join(folder, 'scenario.ts'), scenario);
     writeFileSync(join(folder, 'bus.ts'), bus);
     writeFileSync(join(folder, 'chain.ts'), chain);
-    return () => rmSync(folder, { recursive: true });
   });
 
   function run(program: string): string {
@@ -56,7 +73,7 @@ describe('the library', () => {
     const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
     const { status, stdout } = spawnSync(
       process.execPath,
-      [tsc, '--ignoreConfig', ...flags, 'scenario.ts', 'listener.ts', 'bus.ts', 'chain.ts'],
+      [tsc, '--ignoreConfig', ...flags, ...named.map(({ name }) => name), ...OTHERS],
       { cwd: folder, encoding: 'utf8' },
     );
     expect(stdout).toBe('');

@@ -84,10 +84,10 @@ export interface Ran {
   readonly err: string;
 }
 
-/** Runs `hotrace ARGS` in the root of the repository, with `input` on standard input. */
-export function hotrace(args: readonly string[], input: string | Uint8Array = ''): Ran {
+/** Runs `hotrace ARGS` in the root of the repository or elsewhere, with `input` on standard input. */
+export function hotrace(args: readonly string[], input: string | Uint8Array = '', cwd = ROOT): Ran {
   const { status, stdout, stderr, error } = spawnSync(process.execPath, [BIN, ...args], {
-    cwd: ROOT,
+    cwd,
     encoding: 'utf8',
     input,
     timeout: 60_000,
