@@ -496,7 +496,7 @@ export const RULES: readonly Rule[] = [
     id: 'B.3',
     name: 'device-automaton',
     sentence: "A device's bus notifications follow the driver core's automaton.",
-    checkedBy: REPLAY,
+    checkedBy: BOTH,
     source: 'kernel-semantics.md B.3; drivers/base/core.c, drivers/base/dd.c',
     needs: 'bus notifications',
     under: (p) =>

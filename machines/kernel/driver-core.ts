@@ -30,6 +30,8 @@ export interface DriverCore<Dev, Drv, Step = unknown> {
   addToBus(dev: Dev): Operation<boolean, Step>;
   /** klist_del; false where it is not on the bus any more. */
   removeFromBus(dev: Dev): Operation<boolean, Step>;
+  /** device_is_registered: it is in sysfs, from kobject_add to kobject_del. */
+  isRegistered(dev: Dev): Operation<boolean, Step>;
   /** kobject_del: its name is free. */
   free(dev: Dev): Operation<void, Step>;
   /** The device after `dev` on the bus's klist as it now is, the first after null. */
@@ -84,6 +86,8 @@ export interface DriverCore<Dev, Drv, Step = unknown> {
   returned(fn: string, ret?: number): Operation<void, Step>;
   /** driver_deferred_probe_add */
   defer(dev: Dev): Operation<void, Step>;
+  /** driver_deferred_probe_del */
+  undefer(dev: Dev): Operation<void, Step>;
   /** driver_deferred_probe_trigger */
   triggerDeferred(): Operation<void, Step>;
 }
@@ -147,6 +151,7 @@ function* deleteDevice<D, R, S>(core: DriverCore<D, R, S>, dev: D): Operation<nu
   yield* core.notify('DEL_DEVICE', dev);
   if (!(yield* core.removeFromBus(dev))) return -ENODEV;
   yield* device_release_driver(core, dev);
+  yield* core.undefer(dev);
   yield* core.releaseResources(dev);
   if (core.profile.removedDevice) yield* core.notify('REMOVED_DEVICE', dev);
   yield* core.uevent('remove', dev);
@@ -164,7 +169,7 @@ function* bus_probe_device<D, R, S>(core: DriverCore<D, R, S>, dev: D): Operatio
   }
   const helper = () => __device_attach_async_helper(core, dev);
   // A schedule that runs the helper at once waits for the lock that is held here (K30).
-  if (core.profile.asyncScheduledUnlocked) {
+  if (core.profile.asyncScheduledUnlocked !== 'nobody') {
     yield* core.unlock(dev);
     yield* core.schedule(helper);
   } else {
@@ -252,7 +257,7 @@ function* __device_release_driver<D, R, S>(core: DriverCore<D, R, S>, dev: D): O
   yield* core.remove(dev, driver);
   if (core.profile.dmaOwnership) yield* core.dmaCleanup(dev, driver);
   yield* core.entered('device_unbind_cleanup', dev, driver);
-  yield* releaseWhatItUsed(core, dev);
+  yield* releaseWhatItUsed(core, dev, core.profile.devresBeforeDmaTeardown !== 'nowhere');
   yield* core.setDriver(dev, null);
   yield* core.setBound(dev, driver, false);
   yield* core.notify('UNBOUND_DRIVER', dev);
@@ -260,10 +265,14 @@ function* __device_release_driver<D, R, S>(core: DriverCore<D, R, S>, dev: D): O
 }
 
 /** Managed resources may be DMA memory, which is freed with the DMA ops that it came from (K40). */
-function* releaseWhatItUsed<D, R, S>(core: DriverCore<D, R, S>, dev: D): Operation<void, S> {
-  if (!core.profile.devresBeforeDmaTeardown) yield* core.teardownDmaOps(dev);
+function* releaseWhatItUsed<D, R, S>(
+  core: DriverCore<D, R, S>,
+  dev: D,
+  devresFirst: boolean,
+): Operation<void, S> {
+  if (!devresFirst) yield* core.teardownDmaOps(dev);
   yield* core.releaseResources(dev);
-  if (core.profile.devresBeforeDmaTeardown) yield* core.teardownDmaOps(dev);
+  if (devresFirst) yield* core.teardownDmaOps(dev);
 }
 
 /**
@@ -293,9 +302,10 @@ function* __driver_attach<D, R, S>(
     const helper = () => device_driver_attach_async(core, dev, driver);
     yield* core.lock(dev);
     const free = (yield* core.driverOf(dev)) === null;
-    if (free && !core.profile.asyncScheduledUnlocked) yield* core.schedule(helper);
+    const unlocked = core.profile.asyncScheduledUnlocked === 'both';
+    if (free && !unlocked) yield* core.schedule(helper);
     yield* core.unlock(dev);
-    if (free && core.profile.asyncScheduledUnlocked) yield* core.schedule(helper);
+    if (free && unlocked) yield* core.schedule(helper);
     return;
   }
   yield* core.lock(dev);
@@ -361,6 +371,8 @@ function* driver_probe_device<D, R, S>(
   dev: D,
   driver: R,
 ): Operation<boolean, S> {
+  // What a worker that comes late finds: device_del is over.
+  if (!(yield* core.isRegistered(dev))) return false;
   // Nor is it put on the deferred list: device_add will probe it (B.5).
   if (core.profile.readyFlag && !(yield* core.isReady(dev))) return false;
   yield* core.entered('really_probe', dev, driver);
@@ -419,7 +431,7 @@ function* undoProbe<D, R, S>(
   if (profile.notBound) yield* core.notify('DRIVER_NOT_BOUND', dev);
   if (profile.dmaOwnership) yield* core.dmaCleanup(dev, driver);
   if (last) yield* core.entered('device_unbind_cleanup', dev, driver);
-  yield* releaseWhatItUsed(core, dev);
+  yield* releaseWhatItUsed(core, dev, profile.devresBeforeDmaTeardown === 'everywhere');
   if (!last && linked) yield* core.removeDriverLinks(dev, driver);
   yield* core.setDriver(dev, null);
 }

@@ -23,7 +23,7 @@ import { groupId, NEW_GROUP } from './iommu-group.js';
 import type { Kernel } from './kernel.js';
 
 /** The rules that a line of the kernel's log can break. */
-const LOGGED = ['INV-06', 'INV-22', 'INV-25', 'INV-35'];
+const LOGGED = ['INV-06', 'INV-22', 'INV-25', 'INV-33', 'INV-35'];
 
 /** Every entity that the operations on this kernel may touch, by name. */
 export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
@@ -43,6 +43,8 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
       fields: {
         driver,
         dead: false,
+        // kobject_add is over before anybody can find the device.
+        state_in_sysfs: true,
         ready_to_probe: present(dev),
         iommu_group: group,
         link: group,

@@ -10,6 +10,7 @@ import type { KernelProfile } from '../profiles/profile.js';
 import type { Entity } from '../scenario.js';
 import { lock, mayFail, SELF, send, spawn, trace, unlock } from '../step.js';
 import type { Step, Thread } from '../step.js';
+import { arch_setup_dma_ops, arch_teardown_dma_ops, devres_release_all } from './devres.js';
 import { iommu_device_unuse_default_domain, iommu_device_use_default_domain } from './dma-owner.js';
 import { device_attach, ENODEV, ENOMEM, EPROBE_DEFER } from './driver-core.js';
 import type { DriverCore, UeventAction } from './driver-core.js';
@@ -44,6 +45,8 @@ export interface DeviceSetup {
   readonly alias?: string;
   /** iommu_is_attach_deferred: it is not attached when it joins its group. */
   readonly deferred?: boolean;
+  /** What arch_setup_dma_ops gives it when a driver binds; where left out nobody asks for it. */
+  readonly dmaOps?: string;
 }
 
 export interface DriverSetup {
@@ -57,10 +60,10 @@ export interface DriverSetup {
   /** driver_managed_dma: vfio-pci and the like, which do not use the DMA API. */
   readonly managesDma?: boolean;
   /** 0 or a negative errno; what may fail where faults are injected, where left out. */
-  readonly probe?: (dev: string) => Thread<number>;
-  readonly remove?: (dev: string) => Thread<void>;
+  readonly probe?: (dev: string, k: Kernel) => Thread<number>;
+  readonly remove?: (dev: string, k: Kernel) => Thread<void>;
   /** bus->dma_configure; as the generation has it where left out. */
-  readonly dmaConfigure?: (dev: string) => Thread<number>;
+  readonly dmaConfigure?: (dev: string, k: Kernel) => Thread<number>;
 }
 
 export interface GroupSetup {
@@ -253,8 +256,13 @@ export class Kernel implements DriverCore<string, string, Step> {
     return yield* klistDel(this.busOf(dev), 'devices', dev);
   }
 
-  *free(_dev: string): Thread<void> {
+  *isRegistered(dev: string): Thread<boolean> {
+    return yield* load<boolean>(dev, 'state_in_sysfs');
+  }
+
+  *free(dev: string): Thread<void> {
     // The struct stays as long as somebody has a reference: put_device frees it.
+    yield* store(dev, 'state_in_sysfs', false);
   }
 
   *nextDevice(dev: string | null): Thread<string | null> {
@@ -351,8 +359,9 @@ export class Kernel implements DriverCore<string, string, Step> {
 
   *dmaConfigure(dev: string, driver: string): Thread<number> {
     const { dmaConfigure, managesDma = false } = this.drivers[driver] ?? {};
-    if (dmaConfigure !== undefined) return yield* dmaConfigure(dev);
+    if (dmaConfigure !== undefined) return yield* dmaConfigure(dev, this);
     if (yield* this.fails('dma_configure()')) return -EPROBE_DEFER;
+    yield* arch_setup_dma_ops(this, dev);
     if (!this.profile.dmaOwnership || managesDma) return 0;
     return yield* iommu_device_use_default_domain(this, dev);
   }
@@ -373,21 +382,21 @@ export class Kernel implements DriverCore<string, string, Step> {
 
   *probe(dev: string, driver: string): Thread<number> {
     const { probe } = this.drivers[driver] ?? {};
-    if (probe !== undefined) return yield* probe(dev);
+    if (probe !== undefined) return yield* probe(dev, this);
     return (yield* this.fails(`${driver}->probe()`)) ? -ENODEV : 0;
   }
 
   *remove(dev: string, driver: string): Thread<void> {
     const { remove } = this.drivers[driver] ?? {};
-    if (remove !== undefined) yield* remove(dev);
+    if (remove !== undefined) yield* remove(dev, this);
   }
 
-  *releaseResources(_dev: string): Thread<void> {
-    // Managed resources are their driver's.
+  *releaseResources(dev: string): Thread<void> {
+    yield* devres_release_all(this, dev);
   }
 
-  *teardownDmaOps(_dev: string): Thread<void> {
-    // As above.
+  *teardownDmaOps(dev: string): Thread<void> {
+    yield* arch_teardown_dma_ops(this, dev);
   }
 
   *fails(what: string): Thread<boolean> {
@@ -420,6 +429,10 @@ export class Kernel implements DriverCore<string, string, Step> {
 
   *defer(dev: string): Thread<void> {
     yield* listAddTail(DRIVERS_BASE, 'deferred', dev);
+  }
+
+  *undefer(dev: string): Thread<void> {
+    yield* listDel(DRIVERS_BASE, 'deferred', dev);
   }
 
   *triggerDeferred(): Thread<void> {

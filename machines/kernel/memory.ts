@@ -118,6 +118,12 @@ export function* klistDel(object: string, field: string, entry: string): Thread<
   return (reply as Extract<ObjectReply, { type: 'deleted' }>).found;
 }
 
+/** Takes the first entry off a list; null of an empty one. */
+export function* listPop(object: string, field: string, label: string): Thread<string | null> {
+  const reply = yield* access(object, { type: 'list_pop', field }, label);
+  return (reply as Extract<ObjectReply, { type: 'value' }>).value as string | null;
+}
+
 /**
  * The name of what is allocated next: of the model, where the kernel has an address.
  *

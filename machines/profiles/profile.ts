@@ -26,10 +26,10 @@ export interface KernelProfile {
   readonly deadFlag: boolean;
   /** Which paths to a probe check the dead flag (v5.1: K08; v5.9: K09). */
   readonly deadChecked: 'nowhere' | 'async' | 'all paths';
-  /** An async probe is scheduled after device_unlock (v5.19, v6.0: K30). */
-  readonly asyncScheduledUnlocked: boolean;
-  /** Managed resources are released before the DMA ops are torn down (v5.2: K40). */
-  readonly devresBeforeDmaTeardown: boolean;
+  /** Whose async probe is scheduled after device_unlock (v5.19; v6.0 also __driver_attach: K30). */
+  readonly asyncScheduledUnlocked: 'nobody' | '__device_attach' | 'both';
+  /** Where managed resources are released before the DMA ops (v5.0; v5.2 everywhere: K40). */
+  readonly devresBeforeDmaTeardown: 'nowhere' | 'unbind' | 'everywhere';
   /** No driver probes a device before device_add has notified ADD_DEVICE (v7.1, K10, B.5). */
   readonly readyFlag: boolean;
   /** A failing add_device is the IOMMU listener's raw return and stops the chain (D-A1-8). */
@@ -77,6 +77,8 @@ export interface KernelProfile {
   readonly detachTracepoint: boolean;
   /** Tracepoints notifier:* exist (v6.4). */
   readonly notifierTracepoints: boolean;
+  /** A pci_slot has a reference on its bus (v6.13: K32). */
+  readonly slotHoldsBus: boolean;
   /** Tracepoint pci:pci_hp_event exists (v7.0). */
   readonly pciHpEvent: boolean;
   /** KOBJ_BIND and KOBJ_UNBIND uevents (v4.14). */

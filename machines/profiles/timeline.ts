@@ -18,8 +18,8 @@ const V3_6: Facts = {
   notBoundNeedsBind: false,
   deadFlag: false,
   deadChecked: 'nowhere',
-  asyncScheduledUnlocked: false,
-  devresBeforeDmaTeardown: false,
+  asyncScheduledUnlocked: 'nobody',
+  devresBeforeDmaTeardown: 'nowhere',
   readyFlag: false,
   addErrnoStops: true,
   busNotify: false,
@@ -44,6 +44,7 @@ const V3_6: Facts = {
   printsRemoval: false,
   detachTracepoint: true,
   notifierTracepoints: false,
+  slotHoldsBus: false,
   pciHpEvent: false,
   bindUevents: false,
   blockingDomain: false,
@@ -112,14 +113,19 @@ export const CHANGES: readonly Change[] = [
     facts: { failedAttach: 'keeps link' },
   },
   {
+    since: [5, 0],
+    by: '376991db4b64 an unbind tears DMA ops down after managed resources',
+    facts: { devresBeforeDmaTeardown: 'unbind' },
+  },
+  {
     since: [5, 1],
     by: '3451a495ef24 an async probe checks the dead flag',
     facts: { deadChecked: 'async' },
   },
   {
     since: [5, 2],
-    by: '376991db4b64 + 0b777eee88d7 DMA ops are torn down after managed resources',
-    facts: { devresBeforeDmaTeardown: true },
+    by: '0b777eee88d7 so does a failed probe',
+    facts: { devresBeforeDmaTeardown: 'everywhere' },
   },
   {
     since: [5, 5],
@@ -162,18 +168,19 @@ export const CHANGES: readonly Change[] = [
   },
   {
     since: [5, 19],
-    by: '1ea2a07a532b and series: DMA ownership replaces the group notifier',
+    by: '1ea2a07a532b and series: DMA ownership replaces the group notifier; b232b02bf3c2 __device_attach schedules an async probe after device_unlock',
     facts: {
       groupNotifier: false,
       dmaOwnership: true,
       blockingDomain: true,
       vfioUnboundList: false,
+      asyncScheduledUnlocked: '__device_attach',
     },
   },
   {
     since: [6, 0],
-    by: 'b232b02bf3c2 (v5.19) + 70fe758352ca an async probe is scheduled after device_unlock',
-    facts: { asyncScheduledUnlocked: true },
+    by: '70fe758352ca so does __driver_attach',
+    facts: { asyncScheduledUnlocked: 'both' },
   },
   {
     // The earliest tree read that answers so; the commits are older.
@@ -206,6 +213,11 @@ export const CHANGES: readonly Change[] = [
     since: [6, 5],
     by: 'iommu_group_alloc_device: add_device_to_group before attach; removal no longer printed; dcf40ed3a20d a failed attach is unwound',
     facts: { addBeforeAttach: true, printsRemoval: false, attachUndo: 'unwinds' },
+  },
+  {
+    since: [6, 13],
+    by: 'c7acef99642b a pci_slot has a reference on its bus',
+    facts: { slotHoldsBus: true },
   },
   {
     since: [6, 15],

@@ -3,18 +3,27 @@
 import type { Scenario } from '../scenario.js';
 import type { Race, RaceVariant } from './race.js';
 import { K01 } from './k01.js';
+import { K02 } from './k02.js';
 import { K03 } from './k03.js';
 import { K04 } from './k04.js';
 import { K05 } from './k05.js';
 import { K06 } from './k06.js';
+import { K07 } from './k07.js';
+import { K08 } from './k08.js';
+import { K09 } from './k09.js';
+import { K10 } from './k10.js';
+import { K17 } from './k17.js';
 import { K25 } from './k25.js';
 import { K26 } from './k26.js';
 import { K27 } from './k27.js';
 import { K28 } from './k28.js';
+import { K30 } from './k30.js';
+import { K32 } from './k32.js';
 import { K33 } from './k33.js';
 import { K34 } from './k34.js';
 import { K35 } from './k35.js';
 import { K37 } from './k37.js';
+import { K40 } from './k40.js';
 import { K43 } from './k43.js';
 import { S1 } from './s1.js';
 import { S2 } from './s2.js';
@@ -22,18 +31,27 @@ import { S2 } from './s2.js';
 /** In the order of their ids. */
 export const CORPUS: readonly Race[] = [
   K01,
+  K02,
   K03,
   K04,
   K05,
   K06,
+  K07,
+  K08,
+  K09,
+  K10,
+  K17,
   K25,
   K26,
   K27,
   K28,
+  K30,
+  K32,
   K33,
   K34,
   K35,
   K37,
+  K40,
   K43,
   S1,
   S2,

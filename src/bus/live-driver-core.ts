@@ -88,9 +88,12 @@ export class LiveDriverCore implements DriverCore<BusDevice, BusDriver, Request>
     return done(this.devices.delete(device));
   }
 
+  isRegistered(device: BusDevice) {
+    return done(this.named.get(device.name) === device);
+  }
+
   free(device: BusDevice) {
     this.named.delete(device.name);
-    this.deferred.delete(device);
     return done(undefined);
   }
 
@@ -229,6 +232,11 @@ export class LiveDriverCore implements DriverCore<BusDevice, BusDriver, Request>
 
   defer(device: BusDevice) {
     this.deferred.add(device);
+    return done(undefined);
+  }
+
+  undefer(device: BusDevice) {
+    this.deferred.delete(device);
     return done(undefined);
   }
 

@@ -55,7 +55,12 @@ describe('facts at the version that changed them', () => {
     ['notBound', 'v4.13', 'v4.14', false, true],
     ['printsRemoval', 'v5.7', 'v5.8', false, true],
     ['printsRemoval', 'v6.4', 'v6.5', true, false],
+    ['devresBeforeDmaTeardown', 'v4.20', 'v5.0', 'nowhere', 'unbind'],
+    ['devresBeforeDmaTeardown', 'v5.1', 'v5.2', 'unbind', 'everywhere'],
     ['deadFlag', 'v5.8', 'v5.9', false, true],
+    ['asyncScheduledUnlocked', 'v5.18', 'v5.19', 'nobody', '__device_attach'],
+    ['asyncScheduledUnlocked', 'v5.19', 'v6.0', '__device_attach', 'both'],
+    ['slotHoldsBus', 'v6.12', 'v6.13', false, true],
     ['notBoundNeedsBind', 'v5.16', 'v5.17', false, true],
     ['groupNotifier', 'v5.18', 'v5.19', true, false],
     ['dmaOwnership', 'v5.18', 'v5.19', false, true],
@@ -73,8 +78,11 @@ describe('facts at the version that changed them', () => {
     ['robustCall', 'v5.19', 'v6.1', ['blocking', 'raw', 'atomic'], ['blocking', 'raw']],
     ['deadChecked', 'v5.0', 'v5.1', 'nowhere', 'async'],
     ['deadChecked', 'v5.8', 'v5.9', 'async', 'all paths'],
-    ['asyncScheduledUnlocked', 'v5.19', 'v6.0', false, true],
-    ['devresBeforeDmaTeardown', 'v5.1', 'v5.2', false, true],
+    ['asyncScheduledUnlocked', 'v5.18', 'v5.19', 'nobody', '__device_attach'],
+    ['asyncScheduledUnlocked', 'v5.19', 'v6.0', '__device_attach', 'both'],
+    ['devresBeforeDmaTeardown', 'v4.20', 'v5.0', 'nowhere', 'unbind'],
+    ['devresBeforeDmaTeardown', 'v5.1', 'v5.2', 'unbind', 'everywhere'],
+    ['slotHoldsBus', 'v6.12', 'v6.13', false, true],
     ['busNotify', 'v6.2', 'v6.3', false, true],
     ['blockPerBus', 'v3.17', 'v3.18', false, true],
     ['groupDomain', 'v4.1', 'v4.2', false, true],
@@ -118,8 +126,8 @@ describe('facts at the version that changed them', () => {
     }
     expect(changed).toEqual(
       [
-        '3.10 3.11 3.18 4.0 4.2 4.11 4.13 4.14 4.15 5.1 5.2 5.5 5.8 5.9 5.10 5.15 5.17 5.19',
-        '6.0 6.1 6.2 6.3 6.4 6.5 6.15 7.0 7.1',
+        '3.10 3.11 3.18 4.0 4.2 4.11 4.13 4.14 4.15 5.0 5.1 5.2 5.5 5.8 5.9 5.10 5.15 5.17 5.19',
+        '6.0 6.1 6.2 6.3 6.4 6.5 6.13 6.15 7.0 7.1',
       ]
         .join(' ')
         .split(' '),
