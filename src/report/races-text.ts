@@ -3,6 +3,7 @@
 import { variantName } from '../../machines/races/corpus.js';
 import type { Commit, Race, RaceVariant } from '../../machines/races/race.js';
 import type { VariantRun } from '../explore/corpus-run.js';
+import { DEADLOCK, PARTIAL_DEADLOCK } from '../explore/verdict-rules.js';
 import { counterexampleText, noScheduleText } from './explore-text.js';
 import { count, plural, wrap } from './format.js';
 import { grid } from './grid.js';
@@ -15,7 +16,7 @@ const INDENT = 5;
 export function racesText(races: readonly Race[]): string {
   const out = races.flatMap((race) => [
     ...labelled(race.id, race.title),
-    ...labelled('', [kernelsOf(race), ...cvesOf(race)].join('  ')),
+    ...labelled('', [kernelsOf(race), ...cvesOf(race)].join('  ')).map((line) => line.trimEnd()),
   ]);
   return `${out.join('\n')}\n`;
 }
@@ -71,7 +72,7 @@ function told(label: string, text: string): string[] {
 
 /** `violated: INV-10 or INV-11` */
 function expectation({ expected, breaks = [] }: RaceVariant): string {
-  return expected === 'clean' ? 'clean' : `violated: ${breaks.join(' or ')}`;
+  return expected === 'clean' ? 'clean' : `violated: ${breaks.map(ruleText).join(' or ')}`;
 }
 
 /** `violated: INV-10; also INV-11` */
@@ -81,25 +82,31 @@ function outcome({ exploration, found, others }: VariantRun): string {
   if (verdict === 'clean') return `clean: ${states}, every interleaving covered (complete)`;
   if (verdict === 'incomplete') return `incomplete: ${states}; the bound on ${cut} was reached`;
   const announced = found.filter((rule) => !others.includes(rule));
-  if (announced.length === 0) return `violated: ${others.join(', ')}`;
-  const also = others.length === 0 ? '' : `; also ${others.join(', ')}`;
-  return `violated: ${announced.join(', ')}${also}`;
+  const [first, rest] = announced.length === 0 ? [others, []] : [announced, others];
+  const also = rest.length === 0 ? '' : `; also ${rest.map(ruleText).join(', ')}`;
+  return `violated: ${first.map(ruleText).join(', ')}${also}`;
+}
+
+/** A deadlock is told by the rule that the corpus names. */
+function ruleText(rule: string): string {
+  return rule === DEADLOCK || rule === PARTIAL_DEADLOCK ? `INV-16 (${rule})` : rule;
 }
 
 /** A line for each variant, and the totals. */
 export function corpusText(runs: readonly VariantRun[], ms: number): string {
   const unexpected = runs.filter(({ asExpected }) => !asExpected);
-  const rows = runs.map(({ race, variant, exploration, found, ms: took }) => [
+  const rows = runs.map(({ race, variant, exploration, asExpected, found, ms: took }) => [
     race.id,
     variant.name,
     variant.kernel,
-    variant.expected,
-    found.length === 0 ? exploration.verdict : found.join(' '),
+    `${asExpected ? '' : 'NOT AS EXPECTED: '}${
+      found.length === 0 ? exploration.verdict : found.map(ruleText).join(' ')
+    }`,
     count(exploration.stats.states),
     (took / 1000).toFixed(1),
   ]);
-  const heads = ['id', 'variant', 'kernel', 'expected', 'found', 'states', 's'];
-  const out = grid([heads, ...rows], { width: WIDTH, folds: [1, 2, 4], right: [5, 6] });
+  const heads = ['id', 'variant', 'kernel', 'found', 'states', 's'];
+  const out = grid([heads, ...rows], { width: WIDTH, folds: [1, 2, 3], right: [4, 5] });
   for (const { race, variant, why } of unexpected) {
     out.push(
       ...wrap(
