@@ -12,6 +12,7 @@ import type { RacesFlags } from './races.js';
 import { runReplay } from './replay.js';
 import type { ReplayFlags } from './replay.js';
 import { rulesText } from './rules.js';
+import type { SystemsFlags } from './systems.js';
 import { UsageError } from './usage-error.js';
 
 function version(): string {
@@ -115,6 +116,15 @@ function program(done: (code: number) => void): Command {
     .action(async (scenario: string | undefined, flags: ExploreFlags) => {
       const { runExplore } = await import('./explore.js');
       done(await runExplore(scenario, flags, write));
+    });
+  hotrace
+    .command('systems')
+    .description('the five modelled systems: their variants, and what is found in each')
+    .argument('[id...]', 'groups, msi, …: these, with their tables')
+    .option('--json', 'everything as JSON')
+    .action(async (ids: string[], flags: SystemsFlags) => {
+      const { runSystems } = await import('./systems.js');
+      done(runSystems(ids, flags, write));
     });
   hotrace
     .command('races')
