@@ -37,13 +37,19 @@ export function* __iommu_attach_device(k: Kernel, domain: string, dev: string): 
   // The driver reads the domain that it is given.
   yield* load(domain, 'type');
   if (yield* k.fails(`attach_dev(${domain}, ${dev})`)) return -ENODEV;
-  if (k.profile.probeDevice && (yield* load(dev, 'iommu')) === null) {
+  if (k.profile.probeDevice && !(yield* isKnown(dev))) {
     const text = `attach_dev(${domain}, ${dev}) after release_device(${dev})`;
     yield* send(LOG, { type: 'warn', rule: 'INV-25', text }, `WARN: ${text}`);
     return -ENODEV;
   }
   yield* store(dev, 'domain', domain, [{ type: 'attach_device_to_domain', dev }]);
   return 0;
+}
+
+/** dev_iommu_priv_get: what the driver made for the device, until its release_device. */
+function* isKnown(dev: string): Thread<boolean> {
+  const param = yield* load<string | null>(dev, 'iommu');
+  return param !== null && (yield* load(param, 'priv')) !== null;
 }
 
 /** __iommu_detach_device: domain->ops->detach_dev, until v6.2. */

@@ -113,9 +113,7 @@ function* probeInto(k: Kernel, dev: string): Thread<number> {
     return -ENODEV;
   }
   yield* driverTakes(k, dev);
-  const group = yield* device_group(k, dev);
-  const ret = group === null ? -ENOMEM : yield* iommu_group_add_device(k, group, dev);
-  if (group !== null) yield* iommu_group_put(k, group);
+  const ret = yield* iommu_group_get_for_dev(k, dev);
   if (ret !== 0) {
     yield* releaseDriver(k, dev);
     yield* dev_iommu_free(k, dev);
@@ -123,10 +121,28 @@ function* probeInto(k: Kernel, dev: string): Thread<number> {
   return ret;
 }
 
+/** iommu_group_get_for_dev: a device that is in a group stays there. Returns 0 or an errno. */
+function* iommu_group_get_for_dev(k: Kernel, dev: string): Thread<number> {
+  const joined = yield* iommu_group_get(k, dev);
+  const group = joined ?? (yield* device_group(k, dev));
+  if (group === null) return -ENOMEM;
+  const ret = joined === null ? yield* iommu_group_add_device(k, group, dev) : 0;
+  yield* iommu_group_put(k, group);
+  return ret;
+}
+
 /** ops->add_device, ops->probe_device: the driver makes what it needs for the device. */
 function* driverTakes(k: Kernel, dev: string): Thread<void> {
   const op = k.profile.probeDevice ? 'probe_device' : 'add_device';
   yield* send(k.probesOf(dev), { type: 'do' }, `ops->${op}(${dev})`);
+  yield* setPrivate(k, dev, 'priv');
+}
+
+/** dev_iommu_priv_set */
+function* setPrivate(k: Kernel, dev: string, priv: string | null): Thread<void> {
+  if (!k.profile.probeDevice) return;
+  const param = yield* load<string | null>(dev, 'iommu');
+  if (param !== null) yield* store(param, 'priv', priv);
 }
 
 /** dev_iommu_get: dev->iommu, made where there is none. Returns false where there is no memory. */
@@ -135,7 +151,7 @@ export function* dev_iommu_get(k: Kernel, dev: string): Thread<boolean> {
   if (yield* k.fails('kzalloc(dev->iommu)')) return false;
   const param = yield* listPop(IOMMU_CORE, 'spare params', 'kzalloc(struct dev_iommu)');
   if (param === null) throw new Error('the set-up has too few spare struct dev_iommu');
-  yield* kzalloc(param, { fields: { fwspec: 'fwspec' } });
+  yield* kzalloc(param, { fields: { fwspec: 'fwspec', priv: null } });
   yield* store(dev, 'iommu', param);
   return true;
 }
@@ -225,6 +241,7 @@ export function* iommu_release_device(k: Kernel, dev: string): Thread<void> {
 export function* releaseDriver(k: Kernel, dev: string): Thread<void> {
   yield* send(k.probesOf(dev), { type: 'undo' }, `ops->release_device(${dev})`);
   yield* leaveDomain(dev);
+  yield* setPrivate(k, dev, null);
 }
 
 function* leaveDomain(dev: string): Thread<void> {

@@ -23,7 +23,7 @@ import { groupId, NEW_GROUP } from './iommu-group.js';
 import type { Kernel } from './kernel.js';
 
 /** The rules that a line of the kernel's log can break. */
-const LOGGED = ['INV-06', 'INV-22', 'INV-25', 'INV-35'];
+const LOGGED = ['INV-06', 'INV-22', 'INV-25', 'INV-30', 'INV-35'];
 
 /** Every entity that the operations on this kernel may touch, by name. */
 export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
@@ -36,7 +36,10 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
   for (const dev of Object.keys(k.devices)) {
     const { group = null, driver = null } = k.devices[dev];
     const own = `iommu(${dev})`;
-    const spare = `iommu(${dev})'`;
+    const spares = Array.from(
+      { length: setup.spareParams ?? 1 },
+      (_, i) => own + "'".repeat(i + 1),
+    );
     const known = group !== null && profile.probeDevice;
     entities[dev] = struct({
       refs: 1,
@@ -50,9 +53,12 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
         domain: group === null ? null : (k.startOf(group).domain ?? null),
       },
     });
-    entities[own] = struct(known ? { fields: { fwspec: 'fwspec' } } : undefined, 'INV-21');
-    entities[spare] = struct(undefined, 'INV-21');
-    params.push(...(known ? [spare] : [own, spare]));
+    entities[own] = struct(
+      known ? { fields: { fwspec: 'fwspec', priv: 'priv' } } : undefined,
+      'INV-21',
+    );
+    for (const spare of spares) entities[spare] = struct(undefined, 'INV-21');
+    params.push(...(known ? spares : [own, ...spares]));
     entities[`${dev}->mutex`] = mutexMachine;
     entities[k.lifeOf(dev)] = deviceMachine(
       judged,
@@ -81,6 +87,7 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
               links: members,
               default_domain: start.default_domain ?? null,
               domain: start.domain ?? null,
+              blocking_domain: start.blocking_domain ?? null,
               owner: start.owner ?? null,
               owner_cnt: start.owner_cnt ?? usersOf(k, members),
             },

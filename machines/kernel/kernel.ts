@@ -67,6 +67,7 @@ export interface GroupSetup {
   /** There when the threads begin, by name; default where left out. */
   readonly default_domain?: string | null;
   readonly domain?: string | null;
+  readonly blocking_domain?: string | null;
   /** References of others than its devices. */
   readonly held?: number;
   readonly owner?: string | null;
@@ -93,6 +94,8 @@ export interface KernelSetup {
   readonly chains?: readonly Chain[];
   /** Groups that may be made beside those: `g1`, … As many as there are devices where left out. */
   readonly spareGroups?: number;
+  /** struct dev_iommu that may be allocated for a device beside its first; 1 where left out. */
+  readonly spareParams?: number;
   /** Domains that others made before the threads begin. */
   readonly domains?: readonly string[];
   /** Domains that may be made; two for each group where left out. */
@@ -153,9 +156,10 @@ export class Kernel implements DriverCore<string, string, Step> {
 
   /** Every domain that there is or may be. */
   get allDomains(): readonly string[] {
-    const first = Object.values(this.starts).flatMap(({ default_domain, domain }) => [
-      default_domain,
-      domain,
+    const first = Object.values(this.starts).flatMap((start) => [
+      start.default_domain,
+      start.domain,
+      start.blocking_domain,
     ]);
     const named = [...first, ...(this.setup.domains ?? []), ...this.spareDomains];
     return [...new Set(named.filter((name) => typeof name === 'string'))];

@@ -35,6 +35,11 @@ const V3_6: Facts = {
   defaultDomainLocked: false,
   devIommuClearedFirst: false,
   probeLocked: false,
+  fwspecLocked: false,
+  smmuGroupLocked: false,
+  vfioAwaitsUsers: false,
+  storeTypeLocksDevice: true,
+  pasidUndoesReached: false,
   attachUndo: 'nothing',
   defaultDomainAwaited: false,
   groupNotifier: true,
@@ -123,8 +128,8 @@ export const CHANGES: readonly Change[] = [
   },
   {
     since: [5, 15],
-    by: '211ff31b3d33 a default domain is made and attached under group->mutex',
-    facts: { defaultDomainLocked: true },
+    by: '211ff31b3d33 a default domain is made and attached under group->mutex; b1a1347912a7 arm_smmu_device_group under stream_map_mutex',
+    facts: { defaultDomainLocked: true, smmuGroupLocked: true },
   },
   {
     since: [5, 17],
@@ -157,8 +162,8 @@ export const CHANGES: readonly Change[] = [
   },
   {
     since: [6, 2],
-    by: '01657bc14a39 iommu_probe_device_lock',
-    facts: { probeLocked: true },
+    by: '01657bc14a39 iommu_probe_device_lock; ca5f21b25749 vfio waits for the users of a group',
+    facts: { probeLocked: true, vfioAwaitsUsers: true },
   },
   {
     since: [6, 3],
@@ -171,11 +176,25 @@ export const CHANGES: readonly Change[] = [
       attachUndo: 'reattaches',
     },
   },
-  { since: [6, 4], by: 'notifier tracepoints', facts: { notifierTracepoints: true } },
+  {
+    since: [6, 4],
+    by: '49a22aae7d9c the type of a group is changed under group->mutex alone; notifier tracepoints',
+    facts: { notifierTracepoints: true, storeTypeLocksDevice: false },
+  },
   {
     since: [6, 5],
     by: 'iommu_group_alloc_device: add_device_to_group before attach; removal no longer printed; dcf40ed3a20d a failed attach is unwound',
     facts: { addBeforeAttach: true, printsRemoval: false, attachUndo: 'unwinds' },
+  },
+  {
+    since: [6, 7],
+    by: 'a2e7e59a9426 firmware code looks at a fwspec under iommu_probe_device_lock',
+    facts: { fwspecLocked: true },
+  },
+  {
+    since: [6, 10],
+    by: 'b025dea63cde a failed attach to a PASID is undone only where it was done',
+    facts: { pasidUndoesReached: true },
   },
   {
     since: [6, 15],
