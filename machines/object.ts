@@ -130,6 +130,8 @@ function objectMachine(initial: 'absent' | 'live', rule: string): AnyStateMachin
       change: assign((heard) => of(heard).memory),
       answer: emit((heard) => of(heard).reply ?? { type: 'value', value: null }),
       poison: assign({ fields: {}, refs: 0 }),
+      // Who reads what is not there gets NULL: what it does with that is not told any more.
+      answerNull: emit({ type: 'value', value: null }),
     },
     guards: {
       goesOn: (heard) => of(heard).waits !== true,
@@ -141,25 +143,31 @@ function objectMachine(initial: 'absent' | 'live', rule: string): AnyStateMachin
     tags: ['violation'],
     meta: { rule, says: says(breach) },
   });
+  const breaks = (breach: Breach) => ({
+    target: `violated.${breach}`,
+    actions: 'answerNull' as const,
+  });
   return machine.createMachine({
     id: 'object',
     context: ({ input }) => ({ fields: input?.fields ?? {}, refs: input?.refs ?? 0 }),
     initial,
     states: {
       absent: {
-        on: { alloc: { target: 'live', actions: 'change' }, '*': 'violated.wild' },
+        on: { alloc: { target: 'live', actions: 'change' }, '*': breaks('wild') },
       },
       live: {
         on: {
           free: { target: 'freed', actions: 'poison' },
           '*': [
-            { guard: 'fromZero', target: 'violated.fromZero' },
-            { guard: 'underflow', target: 'violated.underflow' },
+            { guard: 'fromZero', ...breaks('fromZero') },
+            { guard: 'underflow', ...breaks('underflow') },
             { guard: 'goesOn', actions: ['answer', 'change'] },
           ],
         },
       },
-      freed: { on: { free: 'violated.freedTwice', '*': 'violated.afterFree' } },
+      freed: {
+        on: { free: breaks('freedTwice'), '*': breaks('afterFree') },
+      },
       violated: {
         initial: 'afterFree',
         states: {

@@ -173,15 +173,19 @@ export function* __iommu_group_set_domain_internal(
     if (ret === 0) continue;
     result = ret;
     if (mustSucceed) continue;
-    if (k.profile.attachUndo === 'unwinds' && old !== null) {
-      for (const back of done) {
-        yield* __iommu_attach_device(k, old, back);
-      }
+    if (k.profile.attachUndo === 'unwinds') {
+      for (const back of done) yield* goBack(k, old, back);
     }
     return ret;
   }
   yield* store(group, 'domain', domain);
   return result;
+}
+
+/** To the old domain; of a group without one to what the device had at boot. */
+function* goBack(k: Kernel, old: string | null, dev: string): Thread<void> {
+  if (old !== null) yield* __iommu_attach_device(k, old, dev);
+  else yield* store(dev, 'domain', null);
 }
 
 /**

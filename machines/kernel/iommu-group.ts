@@ -24,6 +24,7 @@ import {
   listDel,
   listPop,
   load,
+  loadList,
   put,
   store,
   unlink,
@@ -327,7 +328,7 @@ function* removeDevice(k: Kernel, dev: string): Thread<void> {
 
 /** RM4: the entry that was taken off; undefined where the device is not on the list. */
 export function* takeOffList(group: string, dev: string): Thread<string | undefined> {
-  const entries = yield* load<readonly string[]>(group, 'devices');
+  const entries = yield* loadList(group, 'devices');
   const gdev = entries.find((entry) => memberOf(entry).dev === dev);
   if (gdev !== undefined) yield* listDel(group, 'devices', gdev);
   return gdev;

@@ -26,7 +26,7 @@ import {
   traceRemoved,
 } from './iommu-group.js';
 import type { Kernel } from './kernel.js';
-import { kfree, kzalloc, listAddTail, listPop, load, store, unlink } from './memory.js';
+import { kfree, kzalloc, listAddTail, listPop, load, loadList, store, unlink } from './memory.js';
 
 /**
  * ops->add_device of an IOMMU driver, before v5.8: it finds the group and adds the device.
@@ -34,6 +34,7 @@ import { kfree, kzalloc, listAddTail, listPop, load, store, unlink } from './mem
  * @returns 0 or a negative errno
  */
 export function* add_device(k: Kernel, dev: string): Thread<number> {
+  if (yield* isRefused(k, dev)) return -ENODEV;
   yield* driverTakes(k, dev);
   const group = yield* device_group(k, dev);
   if (group === null) return -ENOMEM;
@@ -108,7 +109,7 @@ export function* __iommu_probe_device(k: Kernel, dev: string): Thread<number> {
 
 function* probeInto(k: Kernel, dev: string): Thread<number> {
   if (!(yield* dev_iommu_get(k, dev))) return -ENOMEM;
-  if (yield* k.fails(`probe_device(${dev})`)) {
+  if (yield* isRefused(k, dev)) {
     yield* dev_iommu_free(k, dev);
     return -ENODEV;
   }
@@ -129,6 +130,12 @@ function* iommu_group_get_for_dev(k: Kernel, dev: string): Thread<number> {
   const ret = joined === null ? yield* iommu_group_add_device(k, group, dev) : 0;
   yield* iommu_group_put(k, group);
   return ret;
+}
+
+/** Whether the IOMMU driver does not take the device: it has nothing to do with this IOMMU. */
+function* isRefused(k: Kernel, dev: string): Thread<boolean> {
+  const op = k.profile.probeDevice ? 'probe_device' : 'add_device';
+  return k.devices[dev]?.refused === true || (yield* k.fails(`${op}(${dev})`));
 }
 
 /** ops->add_device, ops->probe_device: the driver makes what it needs for the device. */
@@ -178,7 +185,7 @@ function* probeLocked(k: Kernel, dev: string): Thread<number> {
   if ((yield* load(dev, 'iommu_group')) !== null) return 0;
   // iommu_init_device
   if (!(yield* dev_iommu_get(k, dev))) return -ENOMEM;
-  if (yield* k.fails(`probe_device(${dev})`)) {
+  if (yield* isRefused(k, dev)) {
     yield* dev_iommu_free(k, dev);
     return -ENODEV;
   }
@@ -230,10 +237,30 @@ export function* iommu_release_device(k: Kernel, dev: string): Thread<void> {
     return;
   }
   if ((yield* load(dev, 'iommu')) === null) return;
+  if (k.profile.releasesUnderMutex) {
+    yield* releaseUnderMutex(k, dev);
+    return;
+  }
   // Once the last device has left the group its domain is gone (K19).
   if (k.profile.releasesBeforeGroup) yield* releaseDriver(k, dev);
   yield* iommu_group_remove_device(k, dev);
   if (!k.profile.releasesBeforeGroup) yield* releaseDriver(k, dev);
+  yield* dev_iommu_free(k, dev);
+}
+
+/** v6.4: who holds group->mutex and finds a device on the list finds it with its driver. */
+function* releaseUnderMutex(k: Kernel, dev: string): Thread<void> {
+  const group = yield* load<string | null>(dev, 'iommu_group', 'group');
+  if (group === null) return;
+  yield* k.lockGroup(group);
+  const gdev = yield* takeOffList(group, dev);
+  yield* releaseDriver(k, dev);
+  yield* k.unlockGroup(group);
+  if (gdev !== undefined) {
+    yield* freeMember(k, group, dev, gdev);
+    yield* store(dev, 'iommu_group', null);
+    yield* iommu_group_put(k, group);
+  }
   yield* dev_iommu_free(k, dev);
 }
 
@@ -282,7 +309,7 @@ function* freeMember(k: Kernel, group: string, dev: string, gdev: string): Threa
 function* iommu_deinit_device(k: Kernel, group: string, dev: string): Thread<void> {
   yield* k.entered('iommu_deinit_device', dev);
   yield* releaseDriver(k, dev);
-  if ((yield* load<readonly string[]>(group, 'devices')).length === 0) {
+  if ((yield* loadList(group, 'devices')).length === 0) {
     const fallback = yield* load<string | null>(group, 'default_domain');
     if (fallback !== null) yield* iommu_domain_free(k, fallback);
     const blocking = yield* load<string | null>(group, 'blocking_domain');
@@ -314,8 +341,12 @@ export function* bus_iommu_probe(k: Kernel, bus: string): Thread<void> {
   }
 }
 
-/** Returns the group whose default domain is left to the end of the walk, null for none. */
-function* probe_iommu_group(k: Kernel, dev: string): Thread<string | null> {
+/**
+ * probe_iommu_group: of each device that the scan of a new IOMMU instance meets.
+ *
+ * @returns the group whose default domain is left to the end of the walk, null for none
+ */
+export function* probe_iommu_group(k: Kernel, dev: string): Thread<string | null> {
   if (k.profile.addBeforeAttach) {
     yield* lock(PROBE_LOCK);
     const group = yield* joinOnly(k, dev);
@@ -354,7 +385,7 @@ function* setDefault(k: Kernel, group: string): Thread<void> {
   yield* iommu_alloc_default_domain(k, group);
   const domain = yield* load<string | null>(group, 'default_domain');
   if (domain === null) return;
-  for (const entry of yield* load<readonly string[]>(group, 'devices')) {
+  for (const entry of yield* loadList(group, 'devices')) {
     yield* __iommu_attach_device(k, domain, memberOf(entry).dev);
   }
 }

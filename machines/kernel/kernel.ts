@@ -42,6 +42,8 @@ export interface DeviceSetup {
   readonly group?: string;
   /** Devices with the same requester id belong into one group; by itself where left out. */
   readonly alias?: string;
+  /** The IOMMU driver does not take it: -ENODEV. */
+  readonly refused?: boolean;
   /** iommu_is_attach_deferred: it is not attached when it joins its group. */
   readonly deferred?: boolean;
 }

@@ -1,8 +1,9 @@
-/** Firmware tells which IOMMU a device has: drivers/iommu/of_iommu.c. Source: D K14. */
+/** Firmware tells which IOMMU a device has: drivers/iommu/of_iommu.c. Source: D K14, K15. */
 
 import { lock, unlock } from '../step.js';
 import type { Thread } from '../step.js';
 import { PROBE_LOCK } from './entity-names.js';
+import { iommu_probe_device } from './iommu-probe.js';
 import type { Kernel } from './kernel.js';
 import { load } from './memory.js';
 
@@ -19,4 +20,13 @@ export function* of_iommu_configure(k: Kernel, dev: string): Thread<boolean> {
   const found = param !== null && (yield* load(param, 'fwspec')) !== null;
   if (k.profile.fwspecLocked) yield* unlock(PROBE_LOCK);
   return found;
+}
+
+/**
+ * The end of of_iommu_configure: a probe is replayed for a device that is in no group, because the
+ * IOMMU came after the device.
+ */
+export function* replay_iommu_probe(k: Kernel, dev: string): Thread<number> {
+  const mapped = (yield* load(dev, 'iommu_group')) !== null;
+  return mapped ? 0 : yield* iommu_probe_device(k, dev);
 }

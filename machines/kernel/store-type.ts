@@ -57,7 +57,7 @@ function* storeUnderBoth(k: Kernel, group: string): Thread<number> {
   let ret = -EINVAL;
   if (dev !== undefined && others.length === 0) {
     yield* k.lock(dev);
-    ret = (yield* isBound(dev)) ? -EBUSY : yield* changeDefaultDomain(k, group, dev);
+    ret = (yield* isBound(dev)) ? -EBUSY : yield* changeDefaultDomain(k, group, [dev]);
     yield* k.unlock(dev);
   }
   yield* k.unlockGroup(group);
@@ -79,7 +79,7 @@ function* storeRetaking(k: Kernel, group: string, revalidates: boolean): Thread<
   if (!(yield* isBound(dev))) {
     yield* k.lockGroup(group);
     ret = revalidates ? yield* stillAlone(group, dev) : 0;
-    if (ret === 0) ret = yield* changeDefaultDomain(k, group, dev);
+    if (ret === 0) ret = yield* changeDefaultDomain(k, group, [dev]);
     yield* k.unlockGroup(group);
   }
   yield* k.unlock(dev);
@@ -100,12 +100,11 @@ function* storeUnderMutex(k: Kernel, group: string): Thread<number> {
   yield* k.lockGroup(group);
   const devices = yield* devicesOf(group);
   const used = (yield* load<number>(group, 'owner_cnt')) > 0;
-  const [dev] = devices;
   let ret = -EPERM;
-  if (dev !== undefined && !used) {
+  if (devices.length > 0 && !used) {
     ret = k.profile.addBeforeAttach
       ? yield* iommu_setup_default_domain(k, group)
-      : yield* changeDefaultDomain(k, group, dev);
+      : yield* changeDefaultDomain(k, group, devices);
   }
   yield* k.unlockGroup(group);
   return ret;
@@ -115,14 +114,19 @@ function* isBound(dev: string): Thread<boolean> {
   return (yield* load(dev, 'driver')) !== null;
 }
 
-/** iommu_change_dev_def_domain, for a group that has one device. */
-function* changeDefaultDomain(k: Kernel, group: string, dev: string): Thread<number> {
+/** iommu_change_dev_def_domain, of a group in which there are `devices`. */
+function* changeDefaultDomain(
+  k: Kernel,
+  group: string,
+  devices: readonly string[],
+): Thread<number> {
   const old = yield* load<string | null>(group, 'default_domain');
   const domain = yield* iommu_domain_alloc(k);
   if (domain === null) return -ENOMEM;
   yield* store(group, 'default_domain', domain);
-  const ret = yield* __iommu_attach_device(k, domain, dev);
-  if (ret !== 0) {
+  for (const dev of devices) {
+    const ret = yield* __iommu_attach_device(k, domain, dev);
+    if (ret === 0) continue;
     yield* store(group, 'default_domain', old);
     yield* iommu_domain_free(k, domain);
     return ret;

@@ -53,6 +53,8 @@ export interface KernelProfile {
   readonly probeDevice: boolean;
   /** ops->release_device is called before the device leaves its group (v5.8: K19). */
   readonly releasesBeforeGroup: boolean;
+  /** Both under one group->mutex (v6.4: K23). */
+  readonly releasesUnderMutex: boolean;
   /** The default domain is made and attached under group->mutex (v5.15: K11). */
   readonly defaultDomainLocked: boolean;
   /** dev->iommu is cleared before it is freed (v5.17: K14). */

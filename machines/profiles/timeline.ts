@@ -32,6 +32,7 @@ const V3_6: Facts = {
   nullGroupChecked: false,
   probeDevice: false,
   releasesBeforeGroup: false,
+  releasesUnderMutex: false,
   defaultDomainLocked: false,
   devIommuClearedFirst: false,
   probeLocked: false,
@@ -178,8 +179,8 @@ export const CHANGES: readonly Change[] = [
   },
   {
     since: [6, 4],
-    by: '49a22aae7d9c the type of a group is changed under group->mutex alone; notifier tracepoints',
-    facts: { notifierTracepoints: true, storeTypeLocksDevice: false },
+    by: 'dba9ca9d41f5 a device is released and leaves its group under one group->mutex; 49a22aae7d9c the type of a group is changed under group->mutex alone; notifier tracepoints',
+    facts: { notifierTracepoints: true, storeTypeLocksDevice: false, releasesUnderMutex: true },
   },
   {
     since: [6, 5],
