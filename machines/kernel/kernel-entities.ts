@@ -14,6 +14,7 @@ import {
   DRIVERS_BASE,
   IDA,
   IOMMU_CORE,
+  KSET,
   LOG,
   NULL,
   PROBE_LOCK,
@@ -122,7 +123,8 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
     const bound = Object.keys(k.devices).filter((dev) => k.devices[dev].driver === driver);
     entities[driver] = struct({ fields: { bound, walkers: 0 } });
   }
-  const ids = k.groups.filter((group) => k.startsWith(group)).map(groupId);
+  const started = k.groups.filter((group) => k.startsWith(group));
+  const ids = started.map(groupId);
   return {
     ...entities,
     [DRIVERS_BASE]: struct({ fields: { deferred: setup.deferred ?? [] } }),
@@ -133,6 +135,9 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
         'spare params': params,
       },
     }),
+    ...(setup.foundById === true
+      ? { [KSET]: struct({ fields: Object.fromEntries(started.map((group) => [group, 1])) }) }
+      : {}),
     [IDA]: { machine: idaMachine, input: { ids } },
     [PROBE_LOCK]: mutexMachine,
     [SECOND_MUTEX]: mutexMachine,

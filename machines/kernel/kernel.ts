@@ -108,6 +108,10 @@ export interface KernelSetup {
   readonly order?: GroupVariant;
   /** ops->add_device is called only for a device without a group (P-A1-4). */
   readonly checksGroupFirst?: boolean;
+  /** What group->iommu_data_release does with group->iommu_data. */
+  readonly releaseData?: (release: string, data: string | null) => Thread<void>;
+  /** Groups, all of them there at the start, are found by their id. */
+  readonly foundById?: boolean;
   /** Allocations, creations, attaches and probes may fail: as many as the scenario has `faults`. */
   readonly mayFail?: boolean;
   /** Drivers are unregistered, so walks of the bus's drivers hold the one that they are at. */
