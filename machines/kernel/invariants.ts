@@ -18,7 +18,7 @@ export function kernelInvariants(k: Kernel): readonly Invariant[] {
   return [
     singleMembership(k),
     listLinkAgreement(k),
-    ...(k.profile.groupDomain ? [uniformDomain(k)] : []),
+    uniformDomain(k),
     oneGroupPerAlias(k),
     groupLifetime(k),
     noFreedDomain(k),
@@ -88,19 +88,24 @@ function listLinkAgreement(k: Kernel): Invariant {
   );
 }
 
-/** INV-11, at rest: the devices of a group are on its domain; deferred ones are left out. */
+/**
+ * INV-11, at rest: the devices of a group are on its domain, until v4.1 on that of the first of them;
+ * deferred ones are left out.
+ */
 function uniformDomain(k: Kernel): Invariant {
   const devices = Object.keys(k.devices).filter((dev) => k.devices[dev].deferred !== true);
   const entities = [...k.groups, ...devices];
   return invariant({ id: 'INV-11', entities, when: 'end' }, (view) =>
     first(k.groups, (group) => {
-      const { domain = null } = fieldsOf(view, group);
       const members = membersOf(view, group).filter((dev) => devices.includes(dev));
+      const [leader = group] = k.profile.groupDomain ? [] : members;
+      const { domain = null } = fieldsOf(view, leader);
+      const whose = leader === group ? `its group ${group}` : `${leader} of its group`;
       return first(members, (dev) => {
-        const attached = fieldsOf(view, dev).domain;
+        const attached = fieldsOf(view, dev).domain ?? null;
         return attached === domain
           ? undefined
-          : `${dev} is attached to ${shown(attached)}, and its group ${group} to ${shown(domain)}`;
+          : `${dev} is attached to ${shown(attached)}, and ${whose} to ${shown(domain)}`;
       });
     }),
   );

@@ -35,7 +35,7 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
   const present = (dev: string) => isPresent(k, dev);
 
   for (const dev of Object.keys(k.devices)) {
-    const { group = null, driver = null } = k.devices[dev];
+    const { group = null, driver = null, held = 0 } = k.devices[dev];
     const own = `iommu(${dev})`;
     const spares = Array.from(
       { length: setup.spareParams ?? 1 },
@@ -43,7 +43,7 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
     );
     const known = group !== null && profile.probeDevice;
     entities[dev] = struct({
-      refs: 1,
+      refs: 1 + held,
       fields: {
         driver,
         dead: false,

@@ -40,6 +40,8 @@ export interface DeviceSetup {
   readonly driver?: string;
   /** The group that it is in then. */
   readonly group?: string;
+  /** References to it beside that of the driver core. */
+  readonly held?: number;
   /** Devices with the same requester id belong into one group; by itself where left out. */
   readonly alias?: string;
   /** The IOMMU driver does not take it: -ENODEV. */
