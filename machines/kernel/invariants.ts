@@ -6,6 +6,7 @@
 import type { ObjectMemory } from '../object.js';
 import { listed } from '../object.js';
 import type { EntityView, Invariant } from '../scenario.js';
+import { IOMMU_CORE } from './entity-names.js';
 import { memberOf } from './group-members.js';
 import type { Kernel } from './kernel.js';
 
@@ -21,6 +22,7 @@ export function kernelInvariants(k: Kernel): readonly Invariant[] {
     uniformDomain(k),
     oneGroupPerAlias(k),
     groupLifetime(k),
+    ...(k.budget === undefined ? [] : [noLeakedName()]),
     noFreedDomain(k),
     ...(k.profile.dmaOwnership ? [exclusiveOwner(k)] : []),
   ];
@@ -142,6 +144,44 @@ function groupLifetime(k: Kernel): Invariant {
       return `${group} has ${refs} references, of ${by}: ${refs > members + held ? 'it leaks' : 'it can be freed under them'}`;
     }),
   );
+}
+
+/** INV-19, at rest: a group that could not be made leaves no memory behind. */
+function noLeakedName(): Invariant {
+  return invariant({ id: 'INV-19', entities: [IOMMU_CORE], when: 'end' }, (view) => {
+    const [group] = listed(view[IOMMU_CORE].context as ObjectMemory, 'kobject names');
+    return group === undefined ? undefined : `the name of the kobject of ${group} leaks`;
+  });
+}
+
+/**
+ * INV-04, at rest: an add that failed leaves the device as it was, and nobody believes that it came;
+ * a probe that fails after the add, v5.8 to v5.18, tells ADD_DEVICE and takes it back. References to
+ * groups are INV-19.
+ *
+ * @param ret a struct whose field `ret` has what the add returned
+ * @param listener what hears the group's notifications of the device
+ */
+export function failedAddIsNeutral(
+  k: Kernel,
+  { dev, ret, listener }: { readonly dev: string; readonly ret: string; readonly listener: string },
+): Invariant {
+  const entities = [dev, ret, listener, ...k.groups];
+  return invariant({ id: 'INV-04', entities, when: 'end' }, (view) => {
+    if ((fieldsOf(view, ret).ret ?? 0) === 0) return undefined;
+    const { iommu_group = null, link = null } = fieldsOf(view, dev);
+    if (iommu_group !== null)
+      return `the add failed, and ${dev}->iommu_group is ${shown(iommu_group)}`;
+    if (link !== null) return `the add failed, and ${dev} has a link to ${shown(link)}`;
+    const { heard } = view[listener].context as { heard: Readonly<Record<string, string>> };
+    if (heard[dev] === 'ADD_DEVICE')
+      return `the add failed, and ${listener} heard ADD_DEVICE ${dev}`;
+    return first(k.groups, (group) => {
+      if (membersOf(view, group).includes(dev)) return `the add failed, and ${dev} is in ${group}`;
+      const left = linksOf(view, group).find((name) => isLinkOf(name, dev));
+      return left === undefined ? undefined : `the add failed, and ${group} has the link ${left}`;
+    });
+  });
 }
 
 /** INV-20: no device is attached to a domain that is freed. */

@@ -65,13 +65,11 @@ export function* iommu_group_alloc(k: Kernel): Thread<string | null> {
   if (yield* k.fails('kzalloc(group)')) return null;
   const group = yield* listPop(IOMMU_CORE, 'spare groups', 'kzalloc(group)');
   if (group === null) throw new Error('the set-up has too few spare groups');
+  if (yield* k.fails('ida_alloc()')) return null;
   const id = yield* ida_alloc();
   yield* kzalloc(group, { refs: 1, fields: { ...NEW_GROUP, id } });
   if (yield* k.fails('kobject_init_and_add(group)')) {
-    const how = k.profile.failedKobjectAdd;
-    if (how !== 'put') yield* ida_free(id);
-    if (how === 'frees') yield* kfree(group);
-    else yield* iommu_group_put(k, group);
+    yield* undoKobject(k, group, id);
     return null;
   }
   if (yield* k.fails('kobject_create_and_add(devices)')) {
@@ -86,6 +84,19 @@ export function* iommu_group_alloc(k: Kernel): Thread<string | null> {
     }
   }
   return group;
+}
+
+/** AL7: the kobject has its name already when it cannot be added; only its last put frees that. */
+function* undoKobject(k: Kernel, group: string, id: number): Thread<void> {
+  const how = k.profile.failedKobjectAdd;
+  yield* listAddTail(IOMMU_CORE, 'kobject names', group);
+  if (how !== 'put') yield* ida_free(id);
+  if (how === 'frees') {
+    yield* kfree(group);
+    return;
+  }
+  yield* iommu_group_put(k, group);
+  yield* listDel(IOMMU_CORE, 'kobject names', group);
 }
 
 /** iommu_group_release: who put the last reference runs it. */

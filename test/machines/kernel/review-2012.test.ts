@@ -115,7 +115,7 @@ describe('P-A1-1: a listener hears the removal before the add', () => {
 });
 
 describe('P-A1-2b: a caller that holds the device', () => {
-  const run = (held: boolean) => {
+  const run = (held: boolean, order: GroupVariant = 'as posted') => {
     const put_device = function* (): Thread<void> {
       if (yield* put('d0')) yield* kfree('d0');
     };
@@ -125,6 +125,7 @@ describe('P-A1-2b: a caller that holds the device', () => {
       devices: { d0: { present: true, held: held ? 1 : 0 } },
       groups: { g0: { held: 1 } },
       spareGroups: 0,
+      order,
       blocks: {
         'g0->notifier': [
           {
@@ -158,6 +159,12 @@ describe('P-A1-2b: a caller that holds the device', () => {
     const rules = run(true);
     expect(rules).toContain('INV-01');
     expect(rules).not.toContain('INV-24');
+  });
+
+  it('needs it under a second mutex as well', () => {
+    expect(run(false, 'under a second mutex')).toContain('INV-24');
+    // A removal that comes before the add removes nothing: the device is freed in its group.
+    expect(run(true, 'under a second mutex')).toEqual(['INV-03']);
   });
 });
 
