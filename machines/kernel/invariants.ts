@@ -160,22 +160,28 @@ function noLeakedName(): Invariant {
  * groups are INV-19.
  *
  * @param ret a struct whose field `ret` has what the add returned
- * @param listener what hears the group's notifications of the device
+ * @param listener what hears the group's notifications of the device, if anybody
  */
 export function failedAddIsNeutral(
   k: Kernel,
-  { dev, ret, listener }: { readonly dev: string; readonly ret: string; readonly listener: string },
+  {
+    dev,
+    ret,
+    listener,
+  }: { readonly dev: string; readonly ret: string; readonly listener?: string },
 ): Invariant {
-  const entities = [dev, ret, listener, ...k.groups];
+  const entities = [dev, ret, ...(listener === undefined ? [] : [listener]), ...k.groups];
   return invariant({ id: 'INV-04', entities, when: 'end' }, (view) => {
     if ((fieldsOf(view, ret).ret ?? 0) === 0) return undefined;
     const { iommu_group = null, link = null } = fieldsOf(view, dev);
-    if (iommu_group !== null)
+    if (iommu_group !== null) {
       return `the add failed, and ${dev}->iommu_group is ${shown(iommu_group)}`;
+    }
     if (link !== null) return `the add failed, and ${dev} has a link to ${shown(link)}`;
-    const { heard } = view[listener].context as { heard: Readonly<Record<string, string>> };
-    if (heard[dev] === 'ADD_DEVICE')
-      return `the add failed, and ${listener} heard ADD_DEVICE ${dev}`;
+    if (listener !== undefined) {
+      const { heard } = view[listener].context as { heard: Readonly<Record<string, string>> };
+      if (heard[dev] === 'ADD_DEVICE') return `the add failed, and ${listener} heard ADD_DEVICE`;
+    }
     return first(k.groups, (group) => {
       if (membersOf(view, group).includes(dev)) return `the add failed, and ${dev} is in ${group}`;
       const left = linksOf(view, group).find((name) => isLinkOf(name, dev));

@@ -39,7 +39,11 @@ export function* __iommu_attach_device(k: Kernel, domain: string, dev: string): 
   if (yield* k.fails(`attach_dev(${domain}, ${dev})`)) return -ENODEV;
   if (k.profile.probeDevice && !(yield* isKnown(dev))) {
     const text = `attach_dev(${domain}, ${dev}) after release_device(${dev})`;
-    yield* send(LOG, { type: 'warn', rule: 'INV-25', text }, `WARN: ${text}`);
+    yield* send(
+      LOG,
+      { type: 'warn', rule: 'INV-25', text },
+      `attach_dev(${domain}, ${dev}) returns -ENODEV: WARN`,
+    );
     return -ENODEV;
   }
   yield* store(dev, 'domain', domain, [{ type: 'attach_device_to_domain', dev }]);

@@ -6,7 +6,7 @@
 import { send, lock, trace, unlock } from '../step.js';
 import type { Thread } from '../step.js';
 import { ENODEV, ENOMEM } from './driver-core.js';
-import { IOMMU_CORE, PROBE_LOCK } from './entity-names.js';
+import { PROBE_LOCK } from './entity-names.js';
 import { memberOf } from './group-members.js';
 import {
   __iommu_attach_device,
@@ -26,7 +26,17 @@ import {
   traceRemoved,
 } from './iommu-group.js';
 import type { Kernel } from './kernel.js';
-import { kfree, kzalloc, listAddTail, listPop, load, loadList, store, unlink } from './memory.js';
+import {
+  access,
+  kfree,
+  kzalloc,
+  listAddTail,
+  listPop,
+  load,
+  loadList,
+  store,
+  unlink,
+} from './memory.js';
 
 /**
  * ops->add_device of an IOMMU driver, before v5.8: it finds the group and adds the device.
@@ -134,8 +144,10 @@ function* iommu_group_get_for_dev(k: Kernel, dev: string): Thread<number> {
 
 /** Whether the IOMMU driver does not take the device: it has nothing to do with this IOMMU. */
 function* isRefused(k: Kernel, dev: string): Thread<boolean> {
-  const op = k.profile.probeDevice ? 'probe_device' : 'add_device';
-  return k.devices[dev]?.refused === true || (yield* k.fails(`${op}(${dev})`));
+  const call = `ops->${k.profile.probeDevice ? 'probe_device' : 'add_device'}(${dev})`;
+  if (k.devices[dev]?.refused !== true) return yield* k.fails(call);
+  yield* access(dev, { type: 'read', field: 'refused' }, `${call} returns -ENODEV`);
+  return true;
 }
 
 /** ops->add_device, ops->probe_device: the driver makes what it needs for the device. */
@@ -156,7 +168,7 @@ function* setPrivate(k: Kernel, dev: string, priv: string | null): Thread<void> 
 export function* dev_iommu_get(k: Kernel, dev: string): Thread<boolean> {
   if ((yield* load(dev, 'iommu')) !== null) return true;
   if (yield* k.fails('kzalloc(dev->iommu)')) return false;
-  const param = yield* listPop(IOMMU_CORE, 'spare params', 'kzalloc(struct dev_iommu)');
+  const param = yield* listPop(dev, 'spare dev_iommu', 'kzalloc(struct dev_iommu)');
   if (param === null) throw new Error('the set-up has too few spare struct dev_iommu');
   yield* kzalloc(param, { fields: { fwspec: 'fwspec', priv: null } });
   yield* store(dev, 'iommu', param);

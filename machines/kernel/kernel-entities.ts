@@ -31,7 +31,6 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
   const { profile, setup } = k;
   const judged = setup.judgedAs ?? profile;
   const entities: Record<string, Entity> = {};
-  const params: string[] = [];
   const present = (dev: string) => isPresent(k, dev);
 
   for (const dev of Object.keys(k.devices)) {
@@ -51,6 +50,7 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
         iommu_group: group,
         link: group,
         iommu: known ? own : null,
+        'spare dev_iommu': known ? spares : [own, ...spares],
         domain: group === null ? null : (k.startOf(group).domain ?? null),
       },
     });
@@ -59,7 +59,6 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
       'INV-21',
     );
     for (const spare of spares) entities[spare] = struct(undefined, 'INV-21');
-    params.push(...(known ? spares : [own, ...spares]));
     entities[`${dev}->mutex`] = mutexMachine;
     entities[k.lifeOf(dev)] = deviceMachine(
       judged,
@@ -132,7 +131,6 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
       fields: {
         'spare groups': k.groups.filter((group) => !k.startsWith(group)),
         'spare domains': k.spareDomains,
-        'spare params': params,
       },
     }),
     ...(setup.foundById === true

@@ -1,6 +1,7 @@
 import { probe_iommu_group } from '../kernel/iommu-probe.js';
 import { kernelScenario } from '../kernel/kernel-scenario.js';
 import type { Kernel } from '../kernel/kernel.js';
+import { get } from '../kernel/memory.js';
 import { replay_iommu_probe } from '../kernel/of-iommu.js';
 import type { KernelProfile } from '../profiles/profile.js';
 import { profileForVersion } from '../profiles/timeline.js';
@@ -24,8 +25,14 @@ const make = (profile: KernelProfile, run: Callers) => () =>
     name: 'k15',
     profile,
     devices: { d0: { present: true } },
-    spareGroups: 3,
+    groups: { g0: { held: 1 } },
+    spareGroups: 0,
     spareParams: 2,
+    // Firmware says which group it is, so that nobody has to find or make one (K12).
+    deviceGroup: function* () {
+      yield* get('g0');
+      return 'g0';
+    },
     run,
   });
 

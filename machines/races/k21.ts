@@ -1,19 +1,37 @@
 import { iommu_group_add_device } from '../kernel/iommu-group.js';
+import { failedAddIsNeutral } from '../kernel/invariants.js';
 import { kernelScenario } from '../kernel/kernel-scenario.js';
+import { Kernel } from '../kernel/kernel.js';
+import type { KernelSetup } from '../kernel/kernel.js';
+import { store } from '../kernel/memory.js';
+import { struct } from '../object.js';
 import type { KernelProfile } from '../profiles/profile.js';
 import { profileForVersion } from '../profiles/timeline.js';
 import { race } from './race.js';
 import type { Race } from './race.js';
 
-const make = (profile: KernelProfile) => () =>
-  kernelScenario({
-    name: 'k21',
+/** What the add returned, for who judges it. */
+const ADD = 'add';
+
+const make = (profile: KernelProfile) => () => {
+  const setup: KernelSetup = {
     profile,
     devices: { d0: { present: true } },
     groups: { g0: { held: 1 } },
     mayFail: true,
-    run: { add: (k) => iommu_group_add_device(k, 'g0', 'd0') },
+  };
+  return kernelScenario({
+    name: 'k21',
+    ...setup,
+    entities: { [ADD]: struct({ fields: { ret: 0 } }) },
+    invariants: [failedAddIsNeutral(new Kernel(setup), { dev: 'd0', ret: ADD })],
+    run: {
+      T1: function* (k) {
+        yield* store(ADD, 'ret', yield* iommu_group_add_device(k, 'g0', 'd0'));
+      },
+    },
   });
+};
 
 /** D K21. */
 export const K21: Race = race({
@@ -45,7 +63,7 @@ export const K21: Race = race({
     {
       name: 'bug: link left',
       expected: 'violated',
-      breaks: ['INV-03'],
+      breaks: ['INV-03', 'INV-04'],
       kernel: '797a8b4d768c (v4.15), v5.4',
       make: make(profileForVersion([5, 4])),
     },
