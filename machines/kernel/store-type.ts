@@ -30,8 +30,9 @@ export type StoreTypeVariant = 'device_lock under group->mutex' | 'without re-va
  * iommu_group_store_type.
  *
  * @param variant as the generation does it where left out
- * @returns 0; until v6.3 -EINVAL: the group has not one device, -EBUSY: it is bound, or was changed
- *   while the mutex was given up; since v6.4 -EPERM: the group is empty or in use; an attach's error
+ * @returns 0; -EINVAL: there is no default domain, or until v6.3 not one device; until v6.3 -EBUSY: it
+ *   is bound, or was changed while the mutex was given up; since v6.4 -EPERM: the group is empty or in
+ *   use; -ENOMEM, or the error of an attach
  */
 export function* iommu_group_store_type(
   k: Kernel,
@@ -97,6 +98,7 @@ function* stillAlone(group: string, dev: string): Thread<number> {
 
 /** v6.4 and later: a driver that is bound is one of the group's users. */
 function* storeUnderMutex(k: Kernel, group: string): Thread<number> {
+  if ((yield* load(group, 'default_domain')) === null) return -EINVAL;
   yield* k.lockGroup(group);
   const devices = yield* devicesOf(group);
   const used = (yield* load<number>(group, 'owner_cnt')) > 0;
