@@ -4,6 +4,8 @@
 export const DRIVERS_BASE = 'drivers/base';
 /** drivers/iommu/iommu.c: what may still be allocated. */
 export const IOMMU_CORE = 'iommu core';
+/** iommu_group_kset: the references to each group->kobj that others find by its id. */
+export const KSET = 'iommu_group_kset';
 /** iommu_group_ida */
 export const IDA = 'iommu_group_ida';
 /** The mutex of ALT-A1-b2. */

@@ -1,6 +1,6 @@
 /** Who is on group->devices. Source: A1.1 gdev. */
 
-import { load } from './memory.js';
+import { loadList } from './memory.js';
 import type { Thread } from '../step.js';
 
 /**
@@ -14,7 +14,7 @@ export function memberOf(entry: string): { readonly dev: string; readonly name: 
 
 /** The devices of a group in their order, for who holds group->mutex. */
 export function* devicesOf(group: string): Thread<readonly string[]> {
-  const entries = yield* load<readonly string[]>(group, 'devices');
+  const entries = yield* loadList(group, 'devices');
   return entries.map((entry) => memberOf(entry).dev);
 }
 

@@ -6,6 +6,7 @@
 import type { ObjectMemory } from '../object.js';
 import { listed } from '../object.js';
 import type { EntityView, Invariant } from '../scenario.js';
+import { IOMMU_CORE } from './entity-names.js';
 import { memberOf } from './group-members.js';
 import type { Kernel } from './kernel.js';
 
@@ -18,9 +19,10 @@ export function kernelInvariants(k: Kernel): readonly Invariant[] {
   return [
     singleMembership(k),
     listLinkAgreement(k),
-    ...(k.profile.groupDomain ? [uniformDomain(k)] : []),
+    uniformDomain(k),
     oneGroupPerAlias(k),
     groupLifetime(k),
+    ...(k.budget === undefined ? [] : [noLeakedName()]),
     noFreedDomain(k),
     ...(k.profile.dmaOwnership ? [exclusiveOwner(k)] : []),
   ];
@@ -88,19 +90,24 @@ function listLinkAgreement(k: Kernel): Invariant {
   );
 }
 
-/** INV-11, at rest: the devices of a group are on its domain; deferred ones are left out. */
+/**
+ * INV-11, at rest: the devices of a group are on its domain, until v4.1 on that of the first of them;
+ * deferred ones are left out.
+ */
 function uniformDomain(k: Kernel): Invariant {
   const devices = Object.keys(k.devices).filter((dev) => k.devices[dev].deferred !== true);
   const entities = [...k.groups, ...devices];
   return invariant({ id: 'INV-11', entities, when: 'end' }, (view) =>
     first(k.groups, (group) => {
-      const { domain = null } = fieldsOf(view, group);
       const members = membersOf(view, group).filter((dev) => devices.includes(dev));
+      const [leader = group] = k.profile.groupDomain ? [] : members;
+      const { domain = null } = fieldsOf(view, leader);
+      const whose = leader === group ? `its group ${group}` : `${leader} of its group`;
       return first(members, (dev) => {
-        const attached = fieldsOf(view, dev).domain;
+        const attached = fieldsOf(view, dev).domain ?? null;
         return attached === domain
           ? undefined
-          : `${dev} is attached to ${shown(attached)}, and its group ${group} to ${shown(domain)}`;
+          : `${dev} is attached to ${shown(attached)}, and ${whose} to ${shown(domain)}`;
       });
     }),
   );
@@ -137,6 +144,50 @@ function groupLifetime(k: Kernel): Invariant {
       return `${group} has ${refs} references, of ${by}: ${refs > members + held ? 'it leaks' : 'it can be freed under them'}`;
     }),
   );
+}
+
+/** INV-19, at rest: a group that could not be made leaves no memory behind. */
+function noLeakedName(): Invariant {
+  return invariant({ id: 'INV-19', entities: [IOMMU_CORE], when: 'end' }, (view) => {
+    const [group] = listed(view[IOMMU_CORE].context as ObjectMemory, 'kobject names');
+    return group === undefined ? undefined : `the name of the kobject of ${group} leaks`;
+  });
+}
+
+/**
+ * INV-04, at rest: an add that failed leaves the device as it was, and nobody believes that it came;
+ * a probe that fails after the add, v5.8 to v5.18, tells ADD_DEVICE and takes it back. References to
+ * groups are INV-19.
+ *
+ * @param ret a struct whose field `ret` has what the add returned
+ * @param listener what hears the group's notifications of the device, if anybody
+ */
+export function failedAddIsNeutral(
+  k: Kernel,
+  {
+    dev,
+    ret,
+    listener,
+  }: { readonly dev: string; readonly ret: string; readonly listener?: string },
+): Invariant {
+  const entities = [dev, ret, ...(listener === undefined ? [] : [listener]), ...k.groups];
+  return invariant({ id: 'INV-04', entities, when: 'end' }, (view) => {
+    if ((fieldsOf(view, ret).ret ?? 0) === 0) return undefined;
+    const { iommu_group = null, link = null } = fieldsOf(view, dev);
+    if (iommu_group !== null) {
+      return `the add failed, and ${dev}->iommu_group is ${shown(iommu_group)}`;
+    }
+    if (link !== null) return `the add failed, and ${dev} has a link to ${shown(link)}`;
+    if (listener !== undefined) {
+      const { heard } = view[listener].context as { heard: Readonly<Record<string, string>> };
+      if (heard[dev] === 'ADD_DEVICE') return `the add failed, and ${listener} heard ADD_DEVICE`;
+    }
+    return first(k.groups, (group) => {
+      if (membersOf(view, group).includes(dev)) return `the add failed, and ${dev} is in ${group}`;
+      const left = linksOf(view, group).find((name) => isLinkOf(name, dev));
+      return left === undefined ? undefined : `the add failed, and ${group} has the link ${left}`;
+    });
+  });
 }
 
 /** INV-20: no device is attached to a domain that is freed. */

@@ -36,13 +36,23 @@ export function* __iommu_attach_device(k: Kernel, domain: string, dev: string): 
   // The driver reads the domain that it is given.
   yield* load(domain, 'type');
   if (yield* k.fails(`attach_dev(${domain}, ${dev})`)) return -ENODEV;
-  if (k.profile.probeDevice && (yield* load(dev, 'iommu')) === null) {
+  if (k.profile.probeDevice && !(yield* isKnown(dev))) {
     const text = `attach_dev(${domain}, ${dev}) after release_device(${dev})`;
-    yield* send(LOG, { type: 'warn', rule: 'INV-25', text }, `WARN: ${text}`);
+    yield* send(
+      LOG,
+      { type: 'warn', rule: 'INV-25', text },
+      `attach_dev(${domain}, ${dev}) returns -ENODEV: WARN`,
+    );
     return -ENODEV;
   }
   yield* store(dev, 'domain', domain, [{ type: 'attach_device_to_domain', dev }]);
   return 0;
+}
+
+/** dev_iommu_priv_get: what the driver made for the device, until its release_device. */
+function* isKnown(dev: string): Thread<boolean> {
+  const param = yield* load<string | null>(dev, 'iommu');
+  return param !== null && (yield* load(param, 'priv')) !== null;
 }
 
 /** __iommu_detach_device: domain->ops->detach_dev, until v6.2. */
@@ -166,15 +176,19 @@ export function* __iommu_group_set_domain_internal(
     if (ret === 0) continue;
     result = ret;
     if (mustSucceed) continue;
-    if (k.profile.attachUndo === 'unwinds' && old !== null) {
-      for (const back of done) {
-        yield* __iommu_attach_device(k, old, back);
-      }
+    if (k.profile.attachUndo === 'unwinds') {
+      for (const back of done) yield* goBack(k, old, back);
     }
     return ret;
   }
   yield* store(group, 'domain', domain);
   return result;
+}
+
+/** To the old domain; of a group without one to what the device had at boot. */
+function* goBack(k: Kernel, old: string | null, dev: string): Thread<void> {
+  if (old !== null) yield* __iommu_attach_device(k, old, dev);
+  else yield* store(dev, 'domain', null);
 }
 
 /**

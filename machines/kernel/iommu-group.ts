@@ -9,7 +9,7 @@ import { EEXIST } from '../notifier-chain.js';
 import { send, lock, trace, unlock } from '../step.js';
 import type { Thread } from '../step.js';
 import { ENOMEM } from './driver-core.js';
-import { IDA, IOMMU_CORE, NULL, SECOND_MUTEX } from './entity-names.js';
+import { IDA, IOMMU_CORE, KSET, NULL, SECOND_MUTEX } from './entity-names.js';
 import { eachDevice, memberOf } from './group-members.js';
 import { __iommu_attach_device, iommu_domain_free } from './iommu-domain.js';
 import type { Kernel } from './kernel.js';
@@ -24,6 +24,7 @@ import {
   listAddTail,
   listDel,
   load,
+  loadList,
   nextName,
   put,
   store,
@@ -47,6 +48,7 @@ export const NEW_GROUP = {
   owner: null,
   owner_cnt: 0,
   name: null,
+  attributes: [],
   iommu_data: null,
   iommu_data_release: null,
 } as const;
@@ -60,13 +62,11 @@ export function* iommu_group_alloc(k: Kernel): Thread<string | null> {
   yield* trace({ type: 'function_call', fn: 'iommu_group_alloc' });
   if (yield* k.fails('kzalloc(group)')) return null;
   const group = yield* nextName(IOMMU_CORE, 'spare groups');
+  if (yield* k.fails('ida_alloc()')) return null;
   const id = yield* ida_alloc();
   yield* kzalloc(group, { refs: 1, fields: { ...NEW_GROUP, id } });
   if (yield* k.fails('kobject_init_and_add(group)')) {
-    const how = k.profile.failedKobjectAdd;
-    if (how !== 'put') yield* ida_free(id);
-    if (how === 'frees') yield* kfree(group);
-    else yield* iommu_group_put(k, group);
+    yield* undoKobject(k, group, id);
     return null;
   }
   if (yield* k.fails('kobject_create_and_add(devices)')) {
@@ -83,9 +83,27 @@ export function* iommu_group_alloc(k: Kernel): Thread<string | null> {
   return group;
 }
 
+/** AL7: the kobject has its name already when it cannot be added; only its last put frees that. */
+function* undoKobject(k: Kernel, group: string, id: number): Thread<void> {
+  const how = k.profile.failedKobjectAdd;
+  yield* listAddTail(IOMMU_CORE, 'kobject names', group);
+  if (how !== 'put') yield* ida_free(id);
+  if (how === 'frees') {
+    yield* kfree(group);
+    return;
+  }
+  yield* iommu_group_put(k, group);
+  yield* listDel(IOMMU_CORE, 'kobject names', group);
+}
+
 /** iommu_group_release: who put the last reference runs it. */
 function* iommu_group_release(k: Kernel, group: string): Thread<void> {
   yield* trace({ type: 'function_call', fn: 'iommu_group_release' });
+  if (k.setup.releaseData !== undefined) {
+    const release = yield* load<string | null>(group, 'iommu_data_release');
+    const data = yield* load<string | null>(group, 'iommu_data');
+    if (release !== null) yield* k.setup.releaseData(release, data);
+  }
   yield* ida_free(yield* load<number>(group, 'id'));
   if (k.profile.groupDomain && !k.profile.addBeforeAttach) {
     const domain = yield* load<string | null>(group, 'default_domain');
@@ -94,9 +112,40 @@ function* iommu_group_release(k: Kernel, group: string): Thread<void> {
   yield* kfree(group);
 }
 
-/** iommu_group_put: the last one frees the group. */
+/** iommu_group_put: the last one frees the group, or who has found it by its id does. */
 export function* iommu_group_put(k: Kernel, group: string): Thread<void> {
-  if (yield* put(group)) yield* iommu_group_release(k, group);
+  if (!(yield* put(group))) return;
+  if (k.setup.foundById === true) yield* putKobject(k, group);
+  else yield* iommu_group_release(k, group);
+}
+
+/** kobject_put(&group->kobj), which devices_kobj holds. */
+function* putKobject(k: Kernel, group: string): Thread<void> {
+  if ((yield* add(KSET, group, -1)) === 1) yield* iommu_group_release(k, group);
+}
+
+/**
+ * iommu_group_get_by_id: finds group->kobj in its kset, with a reference if it is not zero, and then
+ * gets devices_kobj without asking whether that is (D-A1-12). A scenario that has it says so with
+ * `foundById`.
+ *
+ * @returns the group, of which the caller has a reference; null: there is none
+ */
+export function* iommu_group_get_by_id(k: Kernel, group: string): Thread<string | null> {
+  if (!(yield* kset_find_obj(group))) return null;
+  yield* get(group);
+  yield* putKobject(k, group);
+  return group;
+}
+
+/** kset_find_obj: looks and takes a reference under the lock of the kset; one finder at a time. */
+function* kset_find_obj(group: string): Thread<boolean> {
+  const reply = yield* access(
+    KSET,
+    { type: 'compare_and_swap', field: group, expected: 1, value: 2 },
+    `kset_find_obj(${groupId(group)})`,
+  );
+  return reply?.type === 'value' && reply.value === true;
 }
 
 /**
@@ -115,27 +164,31 @@ export function* iommu_group_get(_k: Kernel, dev: string): Thread<string | null>
  * iommu_group_set_name, SN1–SN4: no lock (D-A1-4).
  *
  * @param name the new name's memory, null for none
- * @returns 0 or a negative errno
+ * @returns 0; -ENOMEM, also of no name for a group without one; -EEXIST: the file is there
  */
 export function* iommu_group_set_name(
   k: Kernel,
   group: string,
   name: string | null,
 ): Thread<number> {
-  const old = yield* load<string | null>(group, 'name');
-  if (old !== null) {
-    yield* kfree(old);
-    yield* store(group, 'name', null);
+  if ((yield* load(group, 'name')) !== null) {
+    yield* listDel(group, 'attributes', 'name');
+    yield* freeName(group);
     if (name === null) return 0;
   }
   if (name === null || !(yield* kzalloc(name, {}, k.budget))) return -ENOMEM;
   yield* store(group, 'name', name);
-  if (yield* k.fails('sysfs_create_file(name)')) {
-    yield* kfree(name);
-    yield* store(group, 'name', null);
-    return -ENOMEM;
-  }
-  return 0;
+  const failed = yield* k.fails('sysfs_create_file(name)');
+  if (!failed && (yield* link(group, 'attributes', 'name'))) return 0;
+  yield* freeName(group);
+  return failed ? -ENOMEM : -EEXIST;
+}
+
+/** What group->name points to by now, which need not be what the caller stored. */
+function* freeName(group: string): Thread<void> {
+  const name = yield* load<string | null>(group, 'name');
+  if (name !== null) yield* kfree(name);
+  yield* store(group, 'name', null);
 }
 
 /** iommu_group_set_iommudata: two stores that a release may come between (D-A1-3). */
@@ -326,7 +379,7 @@ function* removeDevice(k: Kernel, dev: string): Thread<void> {
 
 /** RM4: the entry that was taken off; undefined where the device is not on the list. */
 export function* takeOffList(group: string, dev: string): Thread<string | undefined> {
-  const entries = yield* load<readonly string[]>(group, 'devices');
+  const entries = yield* loadList(group, 'devices');
   const gdev = entries.find((entry) => memberOf(entry).dev === dev);
   if (gdev !== undefined) yield* listDel(group, 'devices', gdev);
   return gdev;

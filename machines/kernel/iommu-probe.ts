@@ -6,7 +6,7 @@
 import { send, lock, trace, unlock } from '../step.js';
 import type { Thread } from '../step.js';
 import { ENODEV, ENOMEM } from './driver-core.js';
-import { IOMMU_CORE, PROBE_LOCK } from './entity-names.js';
+import { PROBE_LOCK } from './entity-names.js';
 import { memberOf } from './group-members.js';
 import {
   __iommu_attach_device,
@@ -26,7 +26,17 @@ import {
   traceRemoved,
 } from './iommu-group.js';
 import type { Kernel } from './kernel.js';
-import { kfree, kzalloc, listAddTail, load, nextName, store, unlink } from './memory.js';
+import {
+  access,
+  kfree,
+  kzalloc,
+  listAddTail,
+  load,
+  loadList,
+  nextName,
+  store,
+  unlink,
+} from './memory.js';
 
 /**
  * ops->add_device of an IOMMU driver, before v5.8: it finds the group and adds the device.
@@ -34,6 +44,7 @@ import { kfree, kzalloc, listAddTail, load, nextName, store, unlink } from './me
  * @returns 0 or a negative errno
  */
 export function* add_device(k: Kernel, dev: string): Thread<number> {
+  if (yield* isRefused(k, dev)) return -ENODEV;
   yield* driverTakes(k, dev);
   const group = yield* device_group(k, dev);
   if (group === null) return -ENOMEM;
@@ -108,14 +119,12 @@ export function* __iommu_probe_device(k: Kernel, dev: string): Thread<number> {
 
 function* probeInto(k: Kernel, dev: string): Thread<number> {
   if (!(yield* dev_iommu_get(k, dev))) return -ENOMEM;
-  if (yield* k.fails(`probe_device(${dev})`)) {
+  if (yield* isRefused(k, dev)) {
     yield* dev_iommu_free(k, dev);
     return -ENODEV;
   }
   yield* driverTakes(k, dev);
-  const group = yield* device_group(k, dev);
-  const ret = group === null ? -ENOMEM : yield* iommu_group_add_device(k, group, dev);
-  if (group !== null) yield* iommu_group_put(k, group);
+  const ret = yield* iommu_group_get_for_dev(k, dev);
   if (ret !== 0) {
     yield* releaseDriver(k, dev);
     yield* dev_iommu_free(k, dev);
@@ -123,18 +132,44 @@ function* probeInto(k: Kernel, dev: string): Thread<number> {
   return ret;
 }
 
+/** iommu_group_get_for_dev: a device that is in a group stays there. Returns 0 or an errno. */
+function* iommu_group_get_for_dev(k: Kernel, dev: string): Thread<number> {
+  const joined = yield* iommu_group_get(k, dev);
+  const group = joined ?? (yield* device_group(k, dev));
+  if (group === null) return -ENOMEM;
+  const ret = joined === null ? yield* iommu_group_add_device(k, group, dev) : 0;
+  yield* iommu_group_put(k, group);
+  return ret;
+}
+
+/** Whether the IOMMU driver does not take the device: it has nothing to do with this IOMMU. */
+function* isRefused(k: Kernel, dev: string): Thread<boolean> {
+  const call = `ops->${k.profile.probeDevice ? 'probe_device' : 'add_device'}(${dev})`;
+  if (k.devices[dev]?.refused !== true) return yield* k.fails(call);
+  yield* access(dev, { type: 'read', field: 'refused' }, `${call} returns -ENODEV`);
+  return true;
+}
+
 /** ops->add_device, ops->probe_device: the driver makes what it needs for the device. */
 function* driverTakes(k: Kernel, dev: string): Thread<void> {
   const op = k.profile.probeDevice ? 'probe_device' : 'add_device';
   yield* send(k.probesOf(dev), { type: 'do' }, `ops->${op}(${dev})`);
+  yield* setPrivate(k, dev, 'priv');
+}
+
+/** dev_iommu_priv_set */
+function* setPrivate(k: Kernel, dev: string, priv: string | null): Thread<void> {
+  if (!k.profile.probeDevice) return;
+  const param = yield* load<string | null>(dev, 'iommu');
+  if (param !== null) yield* store(param, 'priv', priv);
 }
 
 /** dev_iommu_get: dev->iommu, made where there is none. Returns false where there is no memory. */
 export function* dev_iommu_get(k: Kernel, dev: string): Thread<boolean> {
   if ((yield* load(dev, 'iommu')) !== null) return true;
   if (yield* k.fails('kzalloc(dev->iommu)')) return false;
-  const param = yield* nextName(IOMMU_CORE, 'spare struct dev_iommu');
-  yield* kzalloc(param, { fields: { fwspec: 'fwspec' } });
+  const param = yield* nextName(dev, 'spare dev_iommu');
+  yield* kzalloc(param, { fields: { fwspec: 'fwspec', priv: null } });
   yield* store(dev, 'iommu', param);
   return true;
 }
@@ -161,7 +196,7 @@ function* probeLocked(k: Kernel, dev: string): Thread<number> {
   if ((yield* load(dev, 'iommu_group')) !== null) return 0;
   // iommu_init_device
   if (!(yield* dev_iommu_get(k, dev))) return -ENOMEM;
-  if (yield* k.fails(`probe_device(${dev})`)) {
+  if (yield* isRefused(k, dev)) {
     yield* dev_iommu_free(k, dev);
     return -ENODEV;
   }
@@ -213,6 +248,10 @@ export function* iommu_release_device(k: Kernel, dev: string): Thread<void> {
     return;
   }
   if ((yield* load(dev, 'iommu')) === null) return;
+  if (k.profile.releasesUnderMutex) {
+    yield* releaseUnderMutex(k, dev);
+    return;
+  }
   // Once the last device has left the group its domain is gone (K19).
   if (k.profile.releasesBeforeGroup) yield* releaseDriver(k, dev);
   yield* iommu_group_remove_device(k, dev);
@@ -220,10 +259,27 @@ export function* iommu_release_device(k: Kernel, dev: string): Thread<void> {
   yield* dev_iommu_free(k, dev);
 }
 
+/** v6.4: who holds group->mutex and finds a device on the list finds it with its driver. */
+function* releaseUnderMutex(k: Kernel, dev: string): Thread<void> {
+  const group = yield* load<string | null>(dev, 'iommu_group', 'group');
+  if (group === null) return;
+  yield* k.lockGroup(group);
+  const gdev = yield* takeOffList(group, dev);
+  yield* releaseDriver(k, dev);
+  yield* k.unlockGroup(group);
+  if (gdev !== undefined) {
+    yield* freeMember(k, group, dev, gdev);
+    yield* store(dev, 'iommu_group', null);
+    yield* iommu_group_put(k, group);
+  }
+  yield* dev_iommu_free(k, dev);
+}
+
 /** ops->release_device: the driver takes the device off the domain that it knows it on. */
 export function* releaseDriver(k: Kernel, dev: string): Thread<void> {
   yield* send(k.probesOf(dev), { type: 'undo' }, `ops->release_device(${dev})`);
   yield* leaveDomain(dev);
+  yield* setPrivate(k, dev, null);
 }
 
 function* leaveDomain(dev: string): Thread<void> {
@@ -264,7 +320,7 @@ function* freeMember(k: Kernel, group: string, dev: string, gdev: string): Threa
 function* iommu_deinit_device(k: Kernel, group: string, dev: string): Thread<void> {
   yield* k.entered('iommu_deinit_device', dev);
   yield* releaseDriver(k, dev);
-  if ((yield* load<readonly string[]>(group, 'devices')).length === 0) {
+  if ((yield* loadList(group, 'devices')).length === 0) {
     const fallback = yield* load<string | null>(group, 'default_domain');
     if (fallback !== null) yield* iommu_domain_free(k, fallback);
     const blocking = yield* load<string | null>(group, 'blocking_domain');
@@ -296,8 +352,12 @@ export function* bus_iommu_probe(k: Kernel, bus: string): Thread<void> {
   }
 }
 
-/** Returns the group whose default domain is left to the end of the walk, null for none. */
-function* probe_iommu_group(k: Kernel, dev: string): Thread<string | null> {
+/**
+ * probe_iommu_group: of each device that the scan of a new IOMMU instance meets.
+ *
+ * @returns the group whose default domain is left to the end of the walk, null for none
+ */
+export function* probe_iommu_group(k: Kernel, dev: string): Thread<string | null> {
   if (k.profile.addBeforeAttach) {
     yield* lock(PROBE_LOCK);
     const group = yield* joinOnly(k, dev);
@@ -336,7 +396,7 @@ function* setDefault(k: Kernel, group: string): Thread<void> {
   yield* iommu_alloc_default_domain(k, group);
   const domain = yield* load<string | null>(group, 'default_domain');
   if (domain === null) return;
-  for (const entry of yield* load<readonly string[]>(group, 'devices')) {
+  for (const entry of yield* loadList(group, 'devices')) {
     yield* __iommu_attach_device(k, domain, memberOf(entry).dev);
   }
 }

@@ -14,6 +14,7 @@ import {
   DRIVERS_BASE,
   IDA,
   IOMMU_CORE,
+  KSET,
   LOG,
   NULL,
   PROBE_LOCK,
@@ -23,23 +24,25 @@ import { groupId, NEW_GROUP } from './iommu-group.js';
 import type { Kernel } from './kernel.js';
 
 /** The rules that a line of the kernel's log can break. */
-const LOGGED = ['INV-06', 'INV-22', 'INV-25', 'INV-33', 'INV-35'];
+const LOGGED = ['INV-06', 'INV-22', 'INV-25', 'INV-30', 'INV-33', 'INV-35'];
 
 /** Every entity that the operations on this kernel may touch, by name. */
 export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
   const { profile, setup } = k;
   const judged = setup.judgedAs ?? profile;
   const entities: Record<string, Entity> = {};
-  const params: string[] = [];
   const present = (dev: string) => isPresent(k, dev);
 
   for (const dev of Object.keys(k.devices)) {
-    const { group = null, driver = null } = k.devices[dev];
+    const { group = null, driver = null, held = 0 } = k.devices[dev];
     const own = `iommu(${dev})`;
-    const spare = `iommu(${dev})'`;
+    const spares = Array.from(
+      { length: setup.spareParams ?? 1 },
+      (_, i) => own + "'".repeat(i + 1),
+    );
     const known = group !== null && profile.probeDevice;
     entities[dev] = struct({
-      refs: 1,
+      refs: 1 + held,
       fields: {
         driver,
         dead: false,
@@ -50,12 +53,15 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
         link: group,
         iommu: known ? own : null,
         memberships: group === null ? 0 : 1,
+        'spare dev_iommu': known ? spares : [own, ...spares],
         domain: group === null ? null : (k.startOf(group).domain ?? null),
       },
     });
-    entities[own] = struct(known ? { fields: { fwspec: 'fwspec' } } : undefined, 'INV-21');
-    entities[spare] = struct(undefined, 'INV-21');
-    params.push(...(known ? [spare] : [own, spare]));
+    entities[own] = struct(
+      known ? { fields: { fwspec: 'fwspec', priv: 'priv' } } : undefined,
+      'INV-21',
+    );
+    for (const spare of spares) entities[spare] = struct(undefined, 'INV-21');
     entities[`${dev}->mutex`] = mutexMachine;
     entities[k.lifeOf(dev)] = deviceMachine(
       judged,
@@ -84,6 +90,7 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
               links: members,
               default_domain: start.default_domain ?? null,
               domain: start.domain ?? null,
+              blocking_domain: start.blocking_domain ?? null,
               owner: start.owner ?? null,
               owner_cnt: start.owner_cnt ?? usersOf(k, members),
             },
@@ -118,7 +125,8 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
     const bound = Object.keys(k.devices).filter((dev) => k.devices[dev].driver === driver);
     entities[driver] = struct({ fields: { bound, walkers: 0 } });
   }
-  const ids = k.groups.filter((group) => k.startsWith(group)).map(groupId);
+  const started = k.groups.filter((group) => k.startsWith(group));
+  const ids = started.map(groupId);
   return {
     ...entities,
     [DRIVERS_BASE]: struct({ fields: { deferred: setup.deferred ?? [] } }),
@@ -126,9 +134,11 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
       fields: {
         'spare groups': k.groups.filter((group) => !k.startsWith(group)),
         'spare domains': k.spareDomains,
-        'spare struct dev_iommu': params,
       },
     }),
+    ...(setup.foundById === true
+      ? { [KSET]: struct({ fields: Object.fromEntries(started.map((group) => [group, 1])) }) }
+      : {}),
     [IDA]: { machine: idaMachine, input: { ids } },
     [PROBE_LOCK]: mutexMachine,
     [SECOND_MUTEX]: mutexMachine,

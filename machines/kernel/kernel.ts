@@ -41,8 +41,12 @@ export interface DeviceSetup {
   readonly driver?: string;
   /** The group that it is in then. */
   readonly group?: string;
+  /** References to it beside that of the driver core. */
+  readonly held?: number;
   /** Devices with the same requester id belong into one group; by itself where left out. */
   readonly alias?: string;
+  /** The IOMMU driver does not take it: -ENODEV. */
+  readonly refused?: boolean;
   /** iommu_is_attach_deferred: it is not attached when it joins its group. */
   readonly deferred?: boolean;
   /** What arch_setup_dma_ops gives it when a driver binds; where left out nobody asks for it. */
@@ -70,6 +74,7 @@ export interface GroupSetup {
   /** There when the threads begin, by name; default where left out. */
   readonly default_domain?: string | null;
   readonly domain?: string | null;
+  readonly blocking_domain?: string | null;
   /** References of others than its devices. */
   readonly held?: number;
   readonly owner?: string | null;
@@ -96,6 +101,8 @@ export interface KernelSetup {
   readonly chains?: readonly Chain[];
   /** Groups that may be made beside those: `g1`, … As many as there are devices where left out. */
   readonly spareGroups?: number;
+  /** struct dev_iommu that may be allocated for a device beside its first; 1 where left out. */
+  readonly spareParams?: number;
   /** Domains that others made before the threads begin. */
   readonly domains?: readonly string[];
   /** Domains that may be made; two for each group where left out. */
@@ -108,6 +115,10 @@ export interface KernelSetup {
   readonly countsMemberships?: boolean;
   /** ops->add_device is called only for a device without a group (P-A1-4). */
   readonly checksGroupFirst?: boolean;
+  /** What group->iommu_data_release does with group->iommu_data. */
+  readonly releaseData?: (release: string, data: string | null) => Thread<void>;
+  /** Groups, all of them there at the start, are found by their id. */
+  readonly foundById?: boolean;
   /**
    * Allocations, creations, attaches and probes may fail, as many as the scenario has `faults`: all
    * of them, or those whose names begin so: `dma_configure()`, `attach_dev(`.
@@ -168,9 +179,10 @@ export class Kernel implements DriverCore<string, string, Step> {
 
   /** Every domain that there is or may be. */
   get allDomains(): readonly string[] {
-    const first = Object.values(this.starts).flatMap(({ default_domain, domain }) => [
-      default_domain,
-      domain,
+    const first = Object.values(this.starts).flatMap((start) => [
+      start.default_domain,
+      start.domain,
+      start.blocking_domain,
     ]);
     const named = [...first, ...(this.setup.domains ?? []), ...this.spareDomains];
     return [...new Set(named.filter((name) => typeof name === 'string'))];

@@ -37,6 +37,11 @@ export function* load<T = unknown>(object: string, field: string, into?: string)
   return (reply as Extract<ObjectReply, { type: 'value' }>).value as T;
 }
 
+/** A load of a whole list, by who keeps others from changing it. */
+export function* loadList(object: string, field: string): Thread<readonly string[]> {
+  return (yield* load<readonly string[] | null>(object, field)) ?? [];
+}
+
 /** A store of one field. */
 export function* store(
   object: string,

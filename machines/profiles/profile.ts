@@ -53,12 +53,24 @@ export interface KernelProfile {
   readonly probeDevice: boolean;
   /** ops->release_device is called before the device leaves its group (v5.8: K19). */
   readonly releasesBeforeGroup: boolean;
+  /** Both under one group->mutex (v6.4: K23). */
+  readonly releasesUnderMutex: boolean;
   /** The default domain is made and attached under group->mutex (v5.15: K11). */
   readonly defaultDomainLocked: boolean;
   /** dev->iommu is cleared before it is freed (v5.17: K14). */
   readonly devIommuClearedFirst: boolean;
   /** iommu_probe_device_lock is held around a probe (v6.2: K15). */
   readonly probeLocked: boolean;
+  /** The same lock is held where firmware code looks at a device's fwspec (v6.7: K14). */
+  readonly fwspecLocked: boolean;
+  /** arm_smmu_device_group looks and stores under stream_map_mutex (v5.15: K12). */
+  readonly smmuGroupLocked: boolean;
+  /** A device leaves vfio only when nobody uses its group any more (v6.2: K20). */
+  readonly vfioAwaitsUsers: boolean;
+  /** Changing a group's default domain takes device_lock (until v6.3: K23). */
+  readonly storeTypeLocksDevice: boolean;
+  /** A failed attach to a PASID is undone only for devices that it had reached (v6.10: K39). */
+  readonly pasidUndoesReached: boolean;
   /** What a failed attach of a group undoes (v6.3, v6.5: K39). */
   readonly attachUndo: 'nothing' | 'reattaches' | 'unwinds';
   /** No driver uses the default domain before there is one (v6.15: K17). */

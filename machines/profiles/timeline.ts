@@ -32,9 +32,15 @@ const V3_6: Facts = {
   nullGroupChecked: false,
   probeDevice: false,
   releasesBeforeGroup: false,
+  releasesUnderMutex: false,
   defaultDomainLocked: false,
   devIommuClearedFirst: false,
   probeLocked: false,
+  fwspecLocked: false,
+  smmuGroupLocked: false,
+  vfioAwaitsUsers: false,
+  storeTypeLocksDevice: true,
+  pasidUndoesReached: false,
   attachUndo: 'nothing',
   defaultDomainAwaited: false,
   groupNotifier: true,
@@ -133,6 +139,11 @@ export const CHANGES: readonly Change[] = [
     facts: { duplicateRegistration: 'ignored', failedAttach: 'unwound' },
   },
   {
+    since: [5, 7],
+    by: '7cc31613734c a group whose kobject cannot be added is put, and its id freed once too often',
+    facts: { failedKobjectAdd: 'frees the id twice' },
+  },
+  {
     since: [5, 8],
     by: 'a6a4c7e2c5b8 probe_device/release_device: "Adding to" and "Removing from iommu group"; 9ac8545199a1 release_device before the group is left',
     facts: { printsRemoval: true, probeDevice: true, releasesBeforeGroup: true },
@@ -149,13 +160,12 @@ export const CHANGES: readonly Change[] = [
       robustCall: ['blocking', 'raw', 'atomic'],
       addErrnoStops: false,
       nullGroupChecked: true,
-      failedKobjectAdd: 'frees the id twice',
     },
   },
   {
     since: [5, 15],
-    by: '211ff31b3d33 a default domain is made and attached under group->mutex',
-    facts: { defaultDomainLocked: true },
+    by: '211ff31b3d33 a default domain is made and attached under group->mutex; b1a1347912a7 arm_smmu_device_group under stream_map_mutex',
+    facts: { defaultDomainLocked: true, smmuGroupLocked: true },
   },
   {
     since: [5, 17],
@@ -194,8 +204,8 @@ export const CHANGES: readonly Change[] = [
   },
   {
     since: [6, 2],
-    by: '01657bc14a39 iommu_probe_device_lock',
-    facts: { probeLocked: true },
+    by: '01657bc14a39 iommu_probe_device_lock; ca5f21b25749 vfio waits for the users of a group',
+    facts: { probeLocked: true, vfioAwaitsUsers: true },
   },
   {
     since: [6, 3],
@@ -208,11 +218,25 @@ export const CHANGES: readonly Change[] = [
       attachUndo: 'reattaches',
     },
   },
-  { since: [6, 4], by: 'notifier tracepoints', facts: { notifierTracepoints: true } },
+  {
+    since: [6, 4],
+    by: 'dba9ca9d41f5 a device is released and leaves its group under one group->mutex; 49a22aae7d9c the type of a group is changed under group->mutex alone; notifier tracepoints',
+    facts: { notifierTracepoints: true, storeTypeLocksDevice: false, releasesUnderMutex: true },
+  },
   {
     since: [6, 5],
     by: 'iommu_group_alloc_device: add_device_to_group before attach; removal no longer printed; dcf40ed3a20d a failed attach is unwound',
     facts: { addBeforeAttach: true, printsRemoval: false, attachUndo: 'unwinds' },
+  },
+  {
+    since: [6, 7],
+    by: 'a2e7e59a9426 firmware code looks at a fwspec under iommu_probe_device_lock',
+    facts: { fwspecLocked: true },
+  },
+  {
+    since: [6, 10],
+    by: 'b025dea63cde a failed attach to a PASID is undone only where it was done',
+    facts: { pasidUndoesReached: true },
   },
   {
     since: [6, 13],

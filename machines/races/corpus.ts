@@ -12,7 +12,16 @@ import { K07 } from './k07.js';
 import { K08 } from './k08.js';
 import { K09 } from './k09.js';
 import { K10 } from './k10.js';
+import { K11 } from './k11.js';
+import { K12 } from './k12.js';
+import { K14 } from './k14.js';
+import { K15 } from './k15.js';
 import { K17 } from './k17.js';
+import { K19 } from './k19.js';
+import { K20 } from './k20.js';
+import { K21 } from './k21.js';
+import { K22 } from './k22.js';
+import { K23 } from './k23.js';
 import { K25 } from './k25.js';
 import { K26 } from './k26.js';
 import { K27 } from './k27.js';
@@ -23,10 +32,13 @@ import { K33 } from './k33.js';
 import { K34 } from './k34.js';
 import { K35 } from './k35.js';
 import { K37 } from './k37.js';
+import { K39 } from './k39.js';
 import { K40 } from './k40.js';
 import { K43 } from './k43.js';
 import { S1 } from './s1.js';
 import { S2 } from './s2.js';
+import { S3 } from './s3.js';
+import { S8 } from './s8.js';
 
 /** In the order of their ids. */
 export const CORPUS: readonly Race[] = [
@@ -40,7 +52,16 @@ export const CORPUS: readonly Race[] = [
   K08,
   K09,
   K10,
+  K11,
+  K12,
+  K14,
+  K15,
   K17,
+  K19,
+  K20,
+  K21,
+  K22,
+  K23,
   K25,
   K26,
   K27,
@@ -51,10 +72,13 @@ export const CORPUS: readonly Race[] = [
   K34,
   K35,
   K37,
+  K39,
   K40,
   K43,
   S1,
   S2,
+  S3,
+  S8,
 ];
 
 /** The race with this id, in any case; undefined for none. */

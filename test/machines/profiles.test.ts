@@ -90,7 +90,13 @@ describe('facts at the version that changed them', () => {
     ['failedAttach', 'v5.4', 'v5.5', 'keeps link', 'unwound'],
     ['groupAttributes', 'v4.10', 'v4.11', false, true],
     ['allocUnwinds', 'v6.2', 'v6.3', false, true],
-    ['failedKobjectAdd', 'v5.9', 'v5.10', 'frees', 'frees the id twice'],
+    ['failedKobjectAdd', 'v5.6', 'v5.7', 'frees', 'frees the id twice'],
+    ['smmuGroupLocked', 'v5.14', 'v5.15', false, true],
+    ['vfioAwaitsUsers', 'v6.1', 'v6.2', false, true],
+    ['storeTypeLocksDevice', 'v6.3', 'v6.4', true, false],
+    ['releasesUnderMutex', 'v6.3', 'v6.4', false, true],
+    ['fwspecLocked', 'v6.6', 'v6.7', false, true],
+    ['pasidUndoesReached', 'v6.9', 'v6.10', false, true],
     ['failedKobjectAdd', 'v6.0', 'v6.1', 'frees the id twice', 'put'],
     ['nullGroupChecked', 'v5.9', 'v5.10', false, true],
     ['probeDevice', 'v5.7', 'v5.8', false, true],
@@ -126,8 +132,8 @@ describe('facts at the version that changed them', () => {
     }
     expect(changed).toEqual(
       [
-        '3.10 3.11 3.18 4.0 4.2 4.11 4.13 4.14 4.15 5.0 5.1 5.2 5.5 5.8 5.9 5.10 5.15 5.17 5.19',
-        '6.0 6.1 6.2 6.3 6.4 6.5 6.13 6.15 7.0 7.1',
+        '3.10 3.11 3.18 4.0 4.2 4.11 4.13 4.14 4.15 5.0 5.1 5.2 5.5 5.7 5.8 5.9 5.10 5.15 5.17 5.19',
+        '6.0 6.1 6.2 6.3 6.4 6.5 6.7 6.10 6.13 6.15 7.0 7.1',
       ]
         .join(' ')
         .split(' '),
