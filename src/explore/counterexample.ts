@@ -149,21 +149,20 @@ function sentence(
       return `${program.trie.threads[program.trie.thread[node]].name} threw ${told}`;
     }
   }
-  const invariant = (program.scenario.invariants ?? []).find(({ id }) => id === rule);
-  if (invariant === undefined) return 'it does not hold';
-  const { says } = invariant;
-  if (typeof says === 'function') {
-    const viewOf = (name: string) =>
-      program.view(name, schedule.row[program.columns.columnOf(name)!]);
-    return says(Object.fromEntries(invariant.entities.map((name) => [name, viewOf(name)])));
+  const viewOf = (name: string) =>
+    program.view(name, schedule.row[program.columns.columnOf(name)!]);
+  for (const invariant of program.scenario.invariants ?? []) {
+    const { id, entities, says } = invariant;
+    // Several may have the id; what is told is the one that is broken here.
+    const view = Object.fromEntries(entities.map((name) => [name, viewOf(name)]));
+    if (id !== rule || invariant.holds(view)) continue;
+    if (typeof says === 'function') return says(view);
+    const state = entities
+      .map((name) => `${name} is ${JSON.stringify(view[name].context ?? view[name].state)}`)
+      .join(', ');
+    return says === undefined ? state : `${says} (${state})`;
   }
-  const state = invariant.entities
-    .map((name) => {
-      const { context, state } = program.view(name, schedule.row[program.columns.columnOf(name)!]);
-      return `${name} is ${JSON.stringify(context ?? state)}`;
-    })
-    .join(', ');
-  return says === undefined ? state : `${says} (${state})`;
+  return 'it does not hold';
 }
 
 /** The event that came to an entity or a monitor with the last step, if one did. */
