@@ -25,6 +25,17 @@ import type { Kernel } from './kernel.js';
 /** The rules that a line of the kernel's log can break. */
 const LOGGED = ['INV-06', 'INV-22', 'INV-25', 'INV-35'];
 
+/** A struct device as device_initialize leaves it. */
+export const NEW_DEVICE = {
+  driver: null,
+  dead: false,
+  ready_to_probe: false,
+  iommu_group: null,
+  link: null,
+  iommu: null,
+  domain: null,
+};
+
 /** Every entity that the operations on this kernel may touch, by name. */
 export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
   const { profile, setup } = k;
@@ -32,6 +43,7 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
   const entities: Record<string, Entity> = {};
   const params: string[] = [];
   const present = (dev: string) => isPresent(k, dev);
+  const nameOf = (dev: string) => k.devices[dev].named;
 
   for (const dev of Object.keys(k.devices)) {
     const { group = null, driver = null } = k.devices[dev];
@@ -41,8 +53,8 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
     entities[dev] = struct({
       refs: 1,
       fields: {
+        ...NEW_DEVICE,
         driver,
-        dead: false,
         ready_to_probe: present(dev),
         iommu_group: group,
         link: group,
@@ -101,19 +113,22 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
 
   for (const bus of Object.keys(k.buses)) {
     const on = (dev: string) => k.busOf(dev) === bus;
+    const names = Object.keys(k.devices).filter((dev) => on(dev) && nameOf(dev) !== undefined);
     const registered = (driver: string) =>
       (k.drivers[driver].bus ?? 'pci') === bus && (k.drivers[driver].registered ?? true);
     entities[bus] = struct({
       fields: {
         devices: Object.keys(k.devices).filter((dev) => on(dev) && present(dev)),
         drivers: Object.keys(k.drivers).filter(registered),
+        ...(names.length === 0 ? {} : { names: names.filter((dev) => present(dev)).map(nameOf) }),
+        ...(setup.driversLeave === true ? { walked: [] } : {}),
         iommu_ops: (k.buses[bus].iommu ?? true) ? 'ops' : null,
       },
     });
   }
   for (const driver of Object.keys(k.drivers)) {
     const bound = Object.keys(k.devices).filter((dev) => k.devices[dev].driver === driver);
-    entities[driver] = struct({ fields: { bound, walkers: 0 } });
+    entities[driver] = struct({ fields: { bound } });
   }
   const ids = k.groups.filter((group) => k.startsWith(group)).map(groupId);
   return {
