@@ -45,7 +45,15 @@ export type ObjectEvent =
       readonly keepsPlace?: boolean;
     }
   /** Answers with `value` the entry after one, the first after null, null at the end. */
-  | { readonly type: 'list_next'; readonly field: string; readonly after: string | null }
+  | {
+      readonly type: 'list_next';
+      readonly field: string;
+      readonly after: string | null;
+      /** As klist_next: who walks lets go of the entry and holds the next. The list of those held. */
+      readonly held?: string;
+    }
+  /** As klist_remove: waits until nobody who walks holds the entry. */
+  | { readonly type: 'await_left'; readonly held: string; readonly entry: string }
   /** A name in a directory: adds the entry where there is none like it; answers `got`. */
   | { readonly type: 'insert'; readonly field: string; readonly entry: string }
   /** Takes the first entry off and answers it with `value`, null of an empty list. */
@@ -225,13 +233,19 @@ function outcome(memory: ObjectMemory, event: ObjectEvent): Outcome {
             memory: refs === 1 ? memory : { fields, refs: refs - 1 },
             reply: { type: 'value', value: refs > 1 },
           };
-    case 'list_add_tail':
-      return { memory: set(event.field, [...list(fields[event.field]), event.entry]) };
+    case 'list_add_tail': {
+      // A place that it had before is found no more.
+      const others = list(fields[event.field]).filter((entry) => !isPlaceOf(entry, event.entry));
+      return { memory: set(event.field, [...others, event.entry]) };
+    }
     case 'list_del': {
       const entries = list(fields[event.field]);
       const at = entries.lastIndexOf(event.entry);
       const gone = { deleted: event.entry };
-      const rest = event.keepsPlace === true ? entries.with(at, gone) : entries.toSpliced(at, 1);
+      const rest =
+        event.keepsPlace === true && at >= 0
+          ? placesInOrder(entries.with(at, gone))
+          : entries.toSpliced(at, 1);
       return {
         memory: at < 0 ? memory : set(event.field, rest),
         reply: { type: 'deleted', found: at >= 0 },
@@ -240,9 +254,16 @@ function outcome(memory: ObjectMemory, event: ObjectEvent): Outcome {
     case 'list_next': {
       const entries = list(fields[event.field]);
       const at = entries.findLastIndex((entry) => nameOf(entry) === event.after);
-      const next = entries.find((entry, i) => i > at && typeof entry === 'string');
-      return { memory, reply: { type: 'value', value: next ?? null } };
+      const next = entries.find((entry, i) => i > at && typeof entry === 'string') ?? null;
+      const reply = { type: 'value', value: next } as const;
+      if (event.held === undefined) return { memory, reply };
+      const held = list(fields[event.held]) as readonly string[];
+      const others = event.after === null ? held : held.toSpliced(held.indexOf(event.after), 1);
+      const now = next === null ? others : [...others, next as string].sort();
+      return { memory: set(event.held, now), reply };
     }
+    case 'await_left':
+      return list(fields[event.held]).includes(event.entry) ? { memory, waits: true } : { memory };
     case 'insert': {
       const entries = list(fields[event.field]);
       const ok = !entries.includes(event.entry);
@@ -272,6 +293,33 @@ export function listed(memory: ObjectMemory, field: string): string[] {
 
 function list(field: unknown): readonly Entry[] {
   return (field ?? []) as readonly Entry[];
+}
+
+/**
+ * Places of deleted entries, written in one way of all that are alike: one before the first entry is
+ * as good as none, and the order of those side by side says nothing.
+ */
+function placesInOrder(entries: readonly Entry[]): readonly Entry[] {
+  const ordered: Entry[] = [];
+  let places: Deleted[] = [];
+  for (const entry of entries) {
+    if (typeof entry !== 'string') {
+      places.push(entry);
+      continue;
+    }
+    if (ordered.length > 0) ordered.push(...places.sort(byName));
+    places = [];
+    ordered.push(entry);
+  }
+  return ordered.length === 0 ? [] : [...ordered, ...places.sort(byName)];
+}
+
+function byName(a: Deleted, b: Deleted): number {
+  return a.deleted < b.deleted ? -1 : 1;
+}
+
+function isPlaceOf(entry: Entry, name: string): boolean {
+  return typeof entry !== 'string' && entry.deleted === name;
 }
 
 function nameOf(entry: Entry): string {

@@ -9,6 +9,7 @@ import { notifierListMachine } from '../notifier-list.js';
 import type { KernelProfile } from '../profiles/profile.js';
 import { rwsemMachine } from '../rwsem.js';
 import type { Entity, Monitor, Scenario, ScenarioFor } from '../scenario.js';
+import type { DeviceSetup } from './kernel.js';
 import type { KernelScenario } from './kernel-scenario.js';
 import { kernelScenario } from './kernel-scenario.js';
 import { IOMMU_BLOCK } from './entity-names.js';
@@ -62,6 +63,7 @@ function scenarioOn(profile: KernelProfile, told: Hotplug): Scenario {
   return kernelScenario({
     ...rest,
     profile,
+    devices: returning(rest.devices ?? {}),
     blocks: Object.fromEntries(fixed.map((name) => [name, onChain(name, all).map(blockOf)])),
     countsMemberships: profile.groupNotifier && all.some(isOnGroup),
     chains: changed.map((name) => chainOf(name, profile, onChain(name, all))),
@@ -80,6 +82,15 @@ function listening(entity: Entity): Entity {
   return 'machine' in entity
     ? { ...entity, machine: lettingPass(entity.machine) }
     : lettingPass(entity);
+}
+
+/** Who is added is a new device, also where one of its name was deleted before. */
+function returning(
+  devices: Readonly<Record<string, DeviceSetup>>,
+): Readonly<Record<string, DeviceSetup>> {
+  return Object.fromEntries(
+    Object.entries(devices).map(([dev, told]) => [dev, { returns: true, ...told }]),
+  );
 }
 
 type Listener = ListenerSetup & { readonly block: string };

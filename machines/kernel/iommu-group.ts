@@ -285,7 +285,7 @@ export function* iommu_group_alloc_device(
   }
   yield* get(group);
   yield* store(dev, 'iommu_group', group);
-  if (k.setup.countsMemberships === true) yield* add(dev, 'memberships', 1);
+  if (k.setup.countsMemberships === true) yield* add(k.busOf(dev), k.membershipsOf(dev), 1);
   return name === dev ? dev : `${dev} as ${name}`;
 }
 
@@ -397,7 +397,7 @@ export function* notifyGroup(
   yield* trace({ type: 'chain_call', chain: `${group}->notifier`, ...about });
   const payload =
     k.setup.countsMemberships === true
-      ? { dev, membership: yield* load<number>(dev, 'memberships') }
+      ? { dev, membership: yield* load<number>(k.busOf(dev), k.membershipsOf(dev)) }
       : { dev };
   const ret = yield* k.callChain(`${group}->notifier`, action, payload);
   yield* trace({ type: 'chain_return', ret });

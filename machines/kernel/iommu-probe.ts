@@ -6,7 +6,7 @@
 import { send, lock, trace, unlock } from '../step.js';
 import type { Thread } from '../step.js';
 import { ENODEV, ENOMEM } from './driver-core.js';
-import { PROBE_LOCK } from './entity-names.js';
+import { IOMMU_CORE, PROBE_LOCK } from './entity-names.js';
 import { memberOf } from './group-members.js';
 import {
   __iommu_attach_device,
@@ -168,7 +168,7 @@ function* setPrivate(k: Kernel, dev: string, priv: string | null): Thread<void> 
 export function* dev_iommu_get(k: Kernel, dev: string): Thread<boolean> {
   if ((yield* load(dev, 'iommu')) !== null) return true;
   if (yield* k.fails('kzalloc(dev->iommu)')) return false;
-  const param = yield* nextName(dev, 'spare dev_iommu');
+  const param = yield* nextName(IOMMU_CORE, k.sparesOf(dev));
   yield* kzalloc(param, { fields: { fwspec: 'fwspec', priv: null } });
   yield* store(dev, 'iommu', param);
   return true;

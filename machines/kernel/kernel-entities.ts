@@ -26,12 +26,27 @@ import type { Kernel } from './kernel.js';
 /** The rules that a line of the kernel's log can break. */
 const LOGGED = ['INV-06', 'INV-22', 'INV-25', 'INV-30', 'INV-33', 'INV-35'];
 
+/** A struct device as device_initialize leaves it. */
+export const NEW_DEVICE = {
+  driver: null,
+  dead: false,
+  // kobject_add is over before anybody can find the device.
+  state_in_sysfs: true,
+  ready_to_probe: false,
+  iommu_group: null,
+  link: null,
+  iommu: null,
+  domain: null,
+};
+
 /** Every entity that the operations on this kernel may touch, by name. */
 export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
   const { profile, setup } = k;
   const judged = setup.judgedAs ?? profile;
   const entities: Record<string, Entity> = {};
+  const params: Record<string, readonly string[]> = {};
   const present = (dev: string) => isPresent(k, dev);
+  const nameOf = (dev: string) => k.devices[dev].named;
 
   for (const dev of Object.keys(k.devices)) {
     const { group = null, driver = null, held = 0 } = k.devices[dev];
@@ -41,19 +56,16 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
       (_, i) => own + "'".repeat(i + 1),
     );
     const known = group !== null && profile.probeDevice;
+    params[k.sparesOf(dev)] = known ? spares : [own, ...spares];
     entities[dev] = struct({
       refs: 1 + held,
       fields: {
+        ...NEW_DEVICE,
         driver,
-        dead: false,
-        // kobject_add is over before anybody can find the device.
-        state_in_sysfs: true,
         ready_to_probe: present(dev),
         iommu_group: group,
         link: group,
         iommu: known ? own : null,
-        memberships: group === null ? 0 : 1,
-        'spare dev_iommu': known ? spares : [own, ...spares],
         domain: group === null ? null : (k.startOf(group).domain ?? null),
       },
     });
@@ -111,19 +123,29 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
 
   for (const bus of Object.keys(k.buses)) {
     const on = (dev: string) => k.busOf(dev) === bus;
+    const names = Object.keys(k.devices).filter((dev) => on(dev) && nameOf(dev) !== undefined);
     const registered = (driver: string) =>
       (k.drivers[driver].bus ?? 'pci') === bus && (k.drivers[driver].registered ?? true);
     entities[bus] = struct({
       fields: {
         devices: Object.keys(k.devices).filter((dev) => on(dev) && present(dev)),
         drivers: Object.keys(k.drivers).filter(registered),
+        ...(names.length === 0 ? {} : { names: names.filter((dev) => present(dev)).map(nameOf) }),
+        ...(setup.driversLeave === true ? { walked: [] } : {}),
         iommu_ops: (k.buses[bus].iommu ?? true) ? 'ops' : null,
+        ...Object.fromEntries(
+          setup.countsMemberships === true
+            ? Object.keys(k.devices)
+                .filter(on)
+                .map((dev) => [k.membershipsOf(dev), k.devices[dev].group === undefined ? 0 : 1])
+            : [],
+        ),
       },
     });
   }
   for (const driver of Object.keys(k.drivers)) {
     const bound = Object.keys(k.devices).filter((dev) => k.devices[dev].driver === driver);
-    entities[driver] = struct({ fields: { bound, walkers: 0 } });
+    entities[driver] = struct({ fields: { bound } });
   }
   const started = k.groups.filter((group) => k.startsWith(group));
   const ids = started.map(groupId);
@@ -134,6 +156,7 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
       fields: {
         'spare groups': k.groups.filter((group) => !k.startsWith(group)),
         'spare domains': k.spareDomains,
+        ...params,
       },
     }),
     ...(setup.foundById === true

@@ -17,17 +17,21 @@ import type { DriverCore, UeventAction } from './driver-core.js';
 import { BUDGET, DRIVERS_BASE, IOMMU_BLOCK } from './entity-names.js';
 import { iommu_bus_notifier } from './iommu-bus.js';
 import type { GroupVariant } from './iommu-group.js';
-import { kernelEntities } from './kernel-entities.js';
+import { kernelEntities, NEW_DEVICE } from './kernel-entities.js';
 import {
-  add,
+  access,
   klistDel,
+  klistExit,
+  klistNext,
+  klistRemove,
+  link,
   listAddTail,
   listDel,
   listLast,
   listNext,
   load,
   store,
-  waitFor,
+  unlink,
 } from './memory.js';
 import { call_fixed_chain, notifier_call_chain } from './notifier-chain.js';
 import type { Chain, FixedBlock } from './notifier-chain.js';
@@ -35,6 +39,13 @@ import type { Chain, FixedBlock } from './notifier-chain.js';
 export interface DeviceSetup {
   /** `pci` where left out. */
   readonly bus?: string;
+  /** Its name on its bus, where several have one in turn; else that of the struct. */
+  readonly named?: string;
+  /**
+   * It is added more than once: each time it is a new struct device, which takes the memory of the
+   * old one. Where threads may still be at the old one, let another with its name be added.
+   */
+  readonly returns?: boolean;
   /** It is on its bus when the threads begin. */
   readonly present?: boolean;
   /** The driver that it is bound to then. */
@@ -220,6 +231,16 @@ export class Kernel implements DriverCore<string, string, Step> {
     return `${group}->mutex`;
   }
 
+  /** The struct dev_iommu that a device may still get, in the IOMMU core. */
+  sparesOf(dev: string): string {
+    return `spare dev_iommu of ${dev}`;
+  }
+
+  /** The counter of a device's memberships, in its bus: it is older than the device. */
+  membershipsOf(dev: string): string {
+    return `memberships of ${dev}`;
+  }
+
   /** The machine that judges a device's bus notifications: B.3. */
   lifeOf(dev: string): string {
     return `BUS events of ${dev}`;
@@ -260,8 +281,19 @@ export class Kernel implements DriverCore<string, string, Step> {
 
   *addToBus(dev: string): Thread<boolean> {
     const bus = this.busOf(dev);
+    const { returns = false, named } = this.devices[dev] ?? {};
+    if (returns) yield* this.initialize(dev);
+    if (named !== undefined && !(yield* link(bus, 'names', named))) return false;
     yield* listAddTail(bus, 'devices', dev);
     return true;
+  }
+
+  /** device_initialize of the struct that takes the place of a deleted one. */
+  private *initialize(dev: string): Thread<void> {
+    yield* access(dev, { type: 'alloc', fields: NEW_DEVICE, refs: 1 }, `device_initialize(${dev})`);
+    const event = { type: 'device_add' };
+    const label = `${dev} is new`;
+    yield { type: 'send', entity: this.lifeOf(dev), event, label, hidden: true };
   }
 
   *removeFromBus(dev: string): Thread<boolean> {
@@ -275,6 +307,8 @@ export class Kernel implements DriverCore<string, string, Step> {
   *free(dev: string): Thread<void> {
     // The struct stays as long as somebody has a reference: put_device frees it.
     yield* store(dev, 'state_in_sysfs', false);
+    const { named } = this.devices[dev] ?? {};
+    if (named !== undefined) yield* unlink(this.busOf(dev), 'names', named);
   }
 
   *nextDevice(dev: string | null): Thread<string | null> {
@@ -287,16 +321,12 @@ export class Kernel implements DriverCore<string, string, Step> {
   }
 
   *nextDriver(driver: string | null): Thread<string | null> {
-    const next = yield* listNext(this.onlyBus(), 'drivers', driver);
-    if (this.driversLeave) {
-      if (next !== null) yield* add(next, 'walkers', 1);
-      if (driver !== null) yield* add(driver, 'walkers', -1);
-    }
-    return next;
+    if (!this.driversLeave) return yield* listNext(this.onlyBus(), 'drivers', driver);
+    return yield* klistNext(this.onlyBus(), 'drivers', driver, 'walked');
   }
 
   *leaveDriver(driver: string): Thread<void> {
-    if (this.driversLeave) yield* add(driver, 'walkers', -1);
+    if (this.driversLeave) yield* klistExit(this.onlyBus(), 'walked', driver);
   }
 
   *addDriver(driver: string): Thread<boolean> {
@@ -305,9 +335,8 @@ export class Kernel implements DriverCore<string, string, Step> {
   }
 
   *removeDriver(driver: string): Thread<boolean> {
-    if (!(yield* klistDel(this.onlyBus(), 'drivers', driver))) return false;
-    if (this.driversLeave) yield* waitFor(driver, 'walkers', 0);
-    return true;
+    if (!this.driversLeave) return yield* klistDel(this.onlyBus(), 'drivers', driver);
+    return yield* klistRemove(this.onlyBus(), 'drivers', driver, 'walked');
   }
 
   *lastBound(driver: string): Thread<string | null> {

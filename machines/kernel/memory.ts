@@ -183,6 +183,41 @@ export function* listNext(
   return (reply as Extract<ObjectReply, { type: 'value' }>).value as string | null;
 }
 
+/**
+ * As listNext, of a klist whose entries wait for those who walk it before they go: who asks lets go
+ * of `after` and holds what it is told, in one step under k_lock. lib/klist.c
+ *
+ * @param held the field of `object` that lists what is held
+ */
+export function* klistNext(
+  object: string,
+  field: string,
+  after: string | null,
+  held: string,
+): Thread<string | null> {
+  const label = after === null ? `first of ${object}->${field}` : `next of ${object}->${field}`;
+  const reply = yield* access(object, { type: 'list_next', field, after, held }, label);
+  return (reply as Extract<ObjectReply, { type: 'value' }>).value as string | null;
+}
+
+/** klist_iter_exit: a walk of a klist ends at `entry`. */
+export function* klistExit(object: string, held: string, entry: string): Thread<void> {
+  const label = `klist_iter_exit() at ${entry}`;
+  yield* access(object, { type: 'list_del', field: held, entry }, label);
+}
+
+/** klist_remove: klist_del, then waits until nobody who walks the list holds the entry. */
+export function* klistRemove(
+  object: string,
+  field: string,
+  entry: string,
+  held: string,
+): Thread<boolean> {
+  if (!(yield* klistDel(object, field, entry))) return false;
+  yield* access(object, { type: 'await_left', held, entry }, `wait for the walks at ${entry}`);
+  return true;
+}
+
 /** The last entry of a list; null of an empty one. */
 export function* listLast(object: string, field: string): Thread<string | null> {
   const label = `last of ${object}->${field}`;
