@@ -43,6 +43,8 @@ export interface DriverCore<Dev, Drv, Step = unknown> {
   removeDriver(driver: Drv): Operation<boolean, Step>;
   /** The device that was bound to `driver` last. */
   lastBound(driver: Drv): Operation<Dev | null, Step>;
+  /** dev->bus is not NULL: devices of a class alone have none, and nobody is told of them. */
+  hasBus(dev: Dev): boolean;
   /** bus->match */
   matches(dev: Dev, driver: Drv): Operation<boolean, Step>;
   /** dev->driver */
@@ -146,7 +148,8 @@ function* deleteDevice<D, R, S>(core: DriverCore<D, R, S>, dev: D): Operation<nu
   }
   yield* core.notify('DEL_DEVICE', dev);
   if (!(yield* core.removeFromBus(dev))) return -ENODEV;
-  yield* device_release_driver(core, dev);
+  // bus_remove_device does nothing without a bus.
+  if (core.hasBus(dev)) yield* device_release_driver(core, dev);
   yield* core.releaseResources(dev);
   if (core.profile.removedDevice) yield* core.notify('REMOVED_DEVICE', dev);
   yield* core.uevent('remove', dev);
@@ -156,6 +159,7 @@ function* deleteDevice<D, R, S>(core: DriverCore<D, R, S>, dev: D): Operation<nu
 
 /** bus_probe_device, for a bus whose drivers are probed as its devices come (drivers_autoprobe). */
 function* bus_probe_device<D, R, S>(core: DriverCore<D, R, S>, dev: D): Operation<void, S> {
+  if (!core.hasBus(dev)) return;
   yield* core.lock(dev);
   const { bound, leftToAsync } = yield* __device_attach(core, dev, 'all paths', true);
   if (bound || !leftToAsync) {
@@ -245,6 +249,7 @@ export function* device_release_driver<D, R, S>(
  * set, at UNBOUND_DRIVER neither is there.
  */
 function* __device_release_driver<D, R, S>(core: DriverCore<D, R, S>, dev: D): Operation<void, S> {
+  yield* core.entered('__device_release_driver', dev);
   const driver = yield* core.driverOf(dev);
   if (driver === null) return;
   yield* core.removeDriverLinks(dev, driver);
@@ -355,8 +360,8 @@ export function* driver_unregister<D, R, S>(
   return 0;
 }
 
-/** driver_probe_device. Whether the driver is bound now. */
-function* driver_probe_device<D, R, S>(
+/** driver_probe_device, under device_lock. Whether the driver is bound now. */
+export function* driver_probe_device<D, R, S>(
   core: DriverCore<D, R, S>,
   dev: D,
   driver: R,
@@ -365,7 +370,8 @@ function* driver_probe_device<D, R, S>(
   if (core.profile.readyFlag && !(yield* core.isReady(dev))) return false;
   yield* core.entered('really_probe', dev, driver);
   const ret = yield* really_probe(core, dev, driver);
-  yield* core.returned('really_probe', ret);
+  // A positive number was its success until v5.14.
+  yield* core.returned('really_probe', ret === 0 && core.profile.probedIsOne ? 1 : ret);
   if (ret === -EPROBE_DEFER) yield* core.defer(dev);
   if (ret === 0) yield* core.triggerDeferred();
   return ret === 0;

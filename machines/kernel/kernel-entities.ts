@@ -81,6 +81,7 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
               links: members,
               default_domain: start.default_domain ?? null,
               domain: start.domain ?? null,
+              blocking_domain: start.blocking_domain ?? null,
               owner: start.owner ?? null,
               owner_cnt: start.owner_cnt ?? usersOf(k, members),
             },

@@ -32,8 +32,8 @@ import { call_fixed_chain, notifier_call_chain } from './notifier-chain.js';
 import type { Chain, FixedBlock } from './notifier-chain.js';
 
 export interface DeviceSetup {
-  /** `pci` where left out. */
-  readonly bus?: string;
+  /** `pci` where left out; null: none, as devices of a class alone. */
+  readonly bus?: string | null;
   /** It is on its bus when the threads begin. */
   readonly present?: boolean;
   /** The driver that it is bound to then. */
@@ -67,6 +67,7 @@ export interface GroupSetup {
   /** There when the threads begin, by name; default where left out. */
   readonly default_domain?: string | null;
   readonly domain?: string | null;
+  readonly blocking_domain?: string | null;
   /** References of others than its devices. */
   readonly held?: number;
   readonly owner?: string | null;
@@ -89,6 +90,8 @@ export interface KernelSetup {
   readonly buses?: Readonly<Record<string, BusSetup>>;
   /** Blocks by chain: `pci->bus_notifier`, `g0->notifier`. */
   readonly blocks?: Readonly<Record<string, readonly FixedBlock[]>>;
+  /** Those that were registered before the IOMMU core's on their chain. */
+  readonly earlyBlocks?: Readonly<Record<string, readonly FixedBlock[]>>;
   /** Chains that are changed while the threads run, with their entities: kernel/notifier-chain.ts. */
   readonly chains?: readonly Chain[];
   /** Groups that may be made beside those: `g1`, … As many as there are devices where left out. */
@@ -147,15 +150,22 @@ export class Kernel implements DriverCore<string, string, Step> {
     this.entities = kernelEntities(this);
   }
 
+  /** The empty name where it has none. */
   busOf(dev: string): string {
-    return this.devices[dev]?.bus ?? 'pci';
+    const { bus = 'pci' } = this.devices[dev] ?? {};
+    return bus ?? '';
+  }
+
+  hasBus(dev: string): boolean {
+    return this.devices[dev]?.bus !== null;
   }
 
   /** Every domain that there is or may be. */
   get allDomains(): readonly string[] {
-    const first = Object.values(this.starts).flatMap(({ default_domain, domain }) => [
-      default_domain,
-      domain,
+    const first = Object.values(this.starts).flatMap((start) => [
+      start.default_domain,
+      start.domain,
+      start.blocking_domain,
     ]);
     const named = [...first, ...(this.setup.domains ?? []), ...this.spareDomains];
     return [...new Set(named.filter((name) => typeof name === 'string'))];
@@ -221,12 +231,14 @@ export class Kernel implements DriverCore<string, string, Step> {
   }
 
   *addToBus(dev: string): Thread<boolean> {
+    if (!this.hasBus(dev)) return true;
     const bus = this.busOf(dev);
     yield* listAddTail(bus, 'devices', dev);
     return true;
   }
 
   *removeFromBus(dev: string): Thread<boolean> {
+    if (!this.hasBus(dev)) return true;
     return yield* klistDel(this.busOf(dev), 'devices', dev);
   }
 
@@ -311,6 +323,11 @@ export class Kernel implements DriverCore<string, string, Step> {
   *notify(action: BusAction, dev: string): Thread<void> {
     const value = busActionValue(this.profile.numbering, action);
     if (value === undefined) return;
+    if (!this.hasBus(dev)) {
+      // bus_notify() is called, and finds no bus.
+      if (this.profile.busNotify) yield* trace({ type: 'bus_notify', dev, action: value });
+      return;
+    }
     const bus = this.busOf(dev);
     const about = { dev, bus, action: value };
     const chain = `${bus}->bus_notifier`;
@@ -330,13 +347,13 @@ export class Kernel implements DriverCore<string, string, Step> {
     const { dmaConfigure, managesDma = false } = this.drivers[driver] ?? {};
     if (dmaConfigure !== undefined) return yield* dmaConfigure(dev);
     if (yield* this.fails('dma_configure()')) return -EPROBE_DEFER;
-    if (!this.profile.dmaOwnership || managesDma) return 0;
+    if (!this.profile.dmaOwnership || managesDma || !this.hasIommu(dev)) return 0;
     return yield* iommu_device_use_default_domain(this, dev);
   }
 
   *dmaCleanup(dev: string, driver: string): Thread<void> {
     const { dmaConfigure, managesDma = false } = this.drivers[driver] ?? {};
-    if (dmaConfigure !== undefined || managesDma) return;
+    if (dmaConfigure !== undefined || managesDma || !this.hasIommu(dev)) return;
     yield* iommu_device_unuse_default_domain(this, dev);
   }
 
@@ -385,7 +402,8 @@ export class Kernel implements DriverCore<string, string, Step> {
 
   *entered(fn: string, dev: string, driver?: string): Thread<void> {
     const drv = driver === undefined ? {} : { drv: driver };
-    yield* trace({ type: 'function_call', fn, dev, bus: this.busOf(dev), ...drv });
+    const bus = this.hasBus(dev) ? this.busOf(dev) : null;
+    yield* trace({ type: 'function_call', fn, dev, bus, ...drv });
   }
 
   *returned(fn: string, ret?: number): Thread<void> {
@@ -410,6 +428,11 @@ export class Kernel implements DriverCore<string, string, Step> {
     }
   }
 
+  /** Whether the IOMMU core is on the device's bus. */
+  private hasIommu(dev: string): boolean {
+    return this.hasBus(dev) && (this.buses[this.busOf(dev)]?.iommu ?? true);
+  }
+
   /** Under group->mutex. */
   *lockGroup(group: string): Thread<void> {
     yield* lock(this.mutexOf(group));
@@ -432,7 +455,7 @@ export class Kernel implements DriverCore<string, string, Step> {
       if (!iommu) continue;
       const chain = `${bus}->bus_notifier`;
       const own = { block: 'iommu_bus_nb', call: iommu_bus_notifier(this) };
-      all[chain] = [own, ...(all[chain] ?? [])];
+      all[chain] = [...(this.setup.earlyBlocks?.[chain] ?? []), own, ...(all[chain] ?? [])];
     }
     return all;
   }

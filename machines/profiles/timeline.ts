@@ -16,6 +16,7 @@ const V3_6: Facts = {
   removedDevice: false,
   notBound: false,
   notBoundNeedsBind: false,
+  probedIsOne: true,
   deadFlag: false,
   deadChecked: 'nowhere',
   asyncScheduledUnlocked: false,
@@ -33,6 +34,7 @@ const V3_6: Facts = {
   probeDevice: false,
   releasesBeforeGroup: false,
   defaultDomainLocked: false,
+  finalizeLooksUpDomain: false,
   devIommuClearedFirst: false,
   probeLocked: false,
   attachUndo: 'nothing',
@@ -104,7 +106,12 @@ export const CHANGES: readonly Change[] = [
   {
     since: [5, 8],
     by: 'a6a4c7e2c5b8 probe_device/release_device: "Adding to" and "Removing from iommu group"; 9ac8545199a1 release_device before the group is left',
-    facts: { printsRemoval: true, probeDevice: true, releasesBeforeGroup: true },
+    facts: {
+      printsRemoval: true,
+      probeDevice: true,
+      releasesBeforeGroup: true,
+      finalizeLooksUpDomain: true,
+    },
   },
   {
     since: [5, 9],
@@ -120,6 +127,11 @@ export const CHANGES: readonly Change[] = [
       nullGroupChecked: true,
       failedKobjectAdd: 'frees the id twice',
     },
+  },
+  {
+    since: [5, 14],
+    by: 'really_probe returns 0 for success',
+    facts: { probedIsOne: false },
   },
   {
     since: [5, 15],
@@ -183,6 +195,12 @@ export const CHANGES: readonly Change[] = [
     facts: { defaultDomainAwaited: true },
   },
   { since: [7, 0], by: 'pci_hp_event', facts: { pciHpEvent: true } },
+  {
+    // The earliest tree recorded that does so; the commit is older.
+    since: [7, 1],
+    by: 'iommu_setup_dma_ops is given the domain',
+    facts: { finalizeLooksUpDomain: false },
+  },
   {
     since: [7, 1],
     by: 'a2225b6e834a no driver probes a device before its ADD_DEVICE',

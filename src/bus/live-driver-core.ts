@@ -88,6 +88,11 @@ export class LiveDriverCore implements DriverCore<BusDevice, BusDriver, Request>
     return done(this.devices.delete(device));
   }
 
+  /** A bus's devices have one. */
+  hasBus() {
+    return true;
+  }
+
   free(device: BusDevice) {
     this.named.delete(device.name);
     this.deferred.delete(device);
