@@ -370,17 +370,22 @@ export function* driver_probe_device<D, R, S>(
   if (core.profile.readyFlag && !(yield* core.isReady(dev))) return false;
   yield* core.entered('really_probe', dev, driver);
   const ret = yield* really_probe(core, dev, driver);
-  // A positive number was its success until v5.14.
-  yield* core.returned('really_probe', ret === 0 && core.profile.probedIsOne ? 1 : ret);
-  if (ret === -EPROBE_DEFER) yield* core.defer(dev);
+  yield* core.returned('really_probe', core.profile.probedIsOne ? probedUntilV5_13(ret) : ret);
+  if (Math.abs(ret) === EPROBE_DEFER) yield* core.defer(dev);
   if (ret === 0) yield* core.triggerDeferred();
   return ret === 0;
+}
+
+/** Until v5.13 1 was success, and an error 0: the next driver may try its luck. */
+function probedUntilV5_13(ret: number): number {
+  if (ret === 0) return 1;
+  return Math.abs(ret) === EPROBE_DEFER ? -EPROBE_DEFER : 0;
 }
 
 /**
  * really_probe, RP1–RP6, under device_lock.
  *
- * @returns 0: bound; a negative errno
+ * @returns 0: bound; a negative errno; a positive one: what the driver's probe() returned
  */
 function* really_probe<D, R, S>(
   core: DriverCore<D, R, S>,
@@ -395,6 +400,8 @@ function* really_probe<D, R, S>(
     if (profile.notBound && !profile.notBoundNeedsBind) {
       yield* core.notify('DRIVER_NOT_BOUND', dev);
     }
+    if (profile.notBoundNeedsBind) yield* core.entered('device_unbind_cleanup', dev, driver);
+    yield* releaseWhatItUsed(core, dev);
     yield* core.setDriver(dev, null);
     return configured;
   }
@@ -403,7 +410,7 @@ function* really_probe<D, R, S>(
   const probed = linked !== 0 ? linked : yield* core.probe(dev, driver);
   if (probed !== 0) {
     yield* undoProbe(core, dev, driver, linked === 0);
-    return probed;
+    return linked === 0 ? -probed : probed;
   }
   yield* core.entered('driver_bound', dev, driver);
   yield* core.setBound(dev, driver, true);

@@ -20,7 +20,7 @@ export interface KernelProfile {
   readonly removedDevice: boolean;
   /** BUS_NOTIFY_DRIVER_NOT_BOUND exists; without it a failed probe is silent (B.2 RP6). */
   readonly notBound: boolean;
-  /** really_probe returns 1 for success (until v5.13). */
+  /** really_probe returns 1 for success, 0 for a failure (until v5.13). */
   readonly probedIsOne: boolean;
   /** NOT_BOUND is sent only after BIND (v5.17, K07). */
   readonly notBoundNeedsBind: boolean;

@@ -79,6 +79,8 @@ export const FUNCTIONS: ReadonlySet<string> = new Set([
   'iommu_device_use_default_domain',
   'iommu_device_unuse_default_domain',
   'pci_device_group',
+  'iommu_group_register_notifier',
+  'iommu_group_unregister_notifier',
 ]);
 
 /** The callbacks on the chains of the buses; vfio's is on those of groups. */

@@ -70,6 +70,8 @@ const OPERATIONS: ReadonlySet<string> = new Set([
 
 /** Calls of others that do nothing which a trace shows. */
 const LEAVES: ReadonlySet<string> = new Set([
+  'iommu_group_register_notifier',
+  'iommu_group_unregister_notifier',
   'iommu_domain_alloc',
   'iommu_paging_domain_alloc_flags',
   'iommu_domain_free',
@@ -79,11 +81,46 @@ const LEAVES: ReadonlySet<string> = new Set([
 /** Machines that judge and do not act: what they say is not asked here. */
 const JUDGES = /^(BUS events of|memberships of|probes of|default domain of) /;
 
+/** What is taken for the reason of what is recorded, one after the other. */
+const ALLOWED = [
+  { faults: 0, others: false },
+  { faults: 0, others: true },
+  { faults: 1, others: false },
+] as const;
+
 const NESTED = 'what a callback calls';
 
 /** A kernel whose callbacks may do what the recording shows there. */
 class OpenKernel extends Kernel {
   faultsLeft = 0;
+  /** VFIO listens on the group's chain. */
+  vfio = false;
+  /** Other tasks may act meanwhile. */
+  others = false;
+  /** The drivers of which another task may bind one while the operation waits for a device's lock. */
+  meanwhile: readonly (string | null)[] = [];
+
+  override *lock(dev: string): Thread<void> {
+    yield* super.lock(dev);
+    if (this.meanwhile.length === 0) return;
+    const bound = yield* choose([undefined, ...this.meanwhile], 'another task binds');
+    if (bound === undefined) return;
+    const old = yield* this.driverOf(dev);
+    if (old !== null) yield* this.setBound(dev, old, false);
+    yield* this.setDriver(dev, bound);
+    if (bound !== null) yield* this.setBound(dev, bound, true);
+  }
+
+  override *callChain(
+    chain: string,
+    action: string,
+    payload: { readonly dev: string },
+  ): Thread<number> {
+    if (chain.endsWith('->bus_notifier')) return yield* super.callChain(chain, action, payload);
+    if (!this.vfio) return 0;
+    const call = listener(GROUP_LISTENER, this.profile);
+    return yield* call({ chain, block: GROUP_LISTENER, action, payload });
+  }
 
   override *fails(what: string): Thread<boolean> {
     // dpm_sysfs_add makes the device of a wakeup source.
@@ -94,13 +131,21 @@ class OpenKernel extends Kernel {
     return fails;
   }
 
+  /** Another device of the group is bound to VFIO meanwhile, or VFIO's worker gives the group up. */
+  private *mayListen(): Thread<void> {
+    if (!this.others || !this.profile.groupNotifier) return;
+    if (yield* choose([false, true], 'VFIO comes or leaves')) this.vfio = !this.vfio;
+  }
+
   override *probe(_dev: string, _driver: string): Thread<number> {
     yield* nested();
+    yield* this.mayListen();
     return yield* choose([0, -ENODEV, -EPROBE_DEFER], 'probe() returns');
   }
 
   override *remove(_dev: string, _driver: string): Thread<void> {
     yield* nested();
+    yield* this.mayListen();
   }
 
   override *releaseResources(_dev: string): Thread<void> {
@@ -119,6 +164,9 @@ interface Start {
   /** Names the operation and what it is called with. */
   readonly call: string;
   readonly run: (k: Kernel) => Thread;
+  readonly vfio?: boolean;
+  /** Drivers that another task may bind meanwhile; null: unbinds. */
+  readonly meanwhile?: readonly (string | null)[];
 }
 
 /** Where an operation that begins somewhere may end. */
@@ -221,9 +269,11 @@ export class Acceptor {
     const { fn = '' } = events[from];
     if (LEAVES.has(fn)) return { ends: [1], looked: 1, furthest: 1 };
     const returns = this.kernel.returns.has(fn);
-    for (const faults of [0, 1]) {
-      for (const start of this.startsOf(view)) {
+    for (const { faults, others } of ALLOWED) {
+      for (const start of this.startsOf(view, others)) {
         const prepared = this.prepare(start);
+        prepared.k.meanwhile = others ? (start.meanwhile ?? []) : [];
+        prepared.k.others = others;
         for (const run of this.runs(prepared, start, view, faults, memo)) {
           if (run.end !== undefined) ends.add(run.end);
           if (run.reached > furthest) {
@@ -256,6 +306,7 @@ export class Acceptor {
     let choices: { taken: number; of: number }[] = [];
     for (;;) {
       prepared.k.faultsLeft = faults;
+      prepared.k.vfio = start.vfio === true;
       const run = this.run(prepared, start, view, choices, memo);
       yield run;
       choices = run.choices;
@@ -316,7 +367,13 @@ export class Acceptor {
         if (step.label === NESTED) {
           const inside = this.streamEnds(view.events, view.from + at, memo);
           view.saw(inside.looked - view.from);
+          const before = at;
           at = inside.ends[pick(inside.ends.length)] - view.from;
+          for (let i = before; i < at; i++) {
+            const { fn } = view.events[view.from + i];
+            if (fn === 'iommu_group_register_notifier') k.vfio = true;
+            if (fn === 'iommu_group_unregister_notifier') k.vfio = false;
+          }
           result = thread.next();
         } else {
           result = thread.next(step.options[pick(step.options.length)]);
@@ -442,45 +499,44 @@ export class Acceptor {
   }
 
   /** The kernels that the operation at the beginning of `view` may have begun on. */
-  private *startsOf(view: View): Generator<Start> {
+  private *startsOf(view: View, others: boolean): Generator<Start> {
     const event = view.at(0)!;
     const { fn = '' } = event;
     const dev = 'd0';
     const { profile } = this.kernel;
     switch (fn) {
       case 'device_add':
-        for (const setup of this.joining(view, event)) {
-          yield { setup, call: fn, run: (k) => device_add(k, dev) };
+        for (const start of this.joining(view, event)) {
+          yield { ...start, call: fn, run: (k) => device_add(k, dev) };
         }
         return;
       case 'iommu_probe_device':
-        for (const setup of this.joining(view, event)) {
-          yield { setup, call: fn, run: (k) => iommu_probe_device(k, dev) };
+        for (const start of this.joining(view, event)) {
+          yield { ...start, call: fn, run: (k) => iommu_probe_device(k, dev) };
         }
         return;
       case 'device_del': {
         const drivers = new Set([event.drv ?? null, null, ...view.driversUntilRemoved()]);
         for (const driver of drivers) {
-          for (const setup of this.member(event, driver, event.devGroup)) {
-            yield { setup, call: fn, run: (k) => device_del(k, dev) };
+          for (const start of this.member(event, driver, event.devGroup, [...drivers])) {
+            yield { ...start, call: fn, run: (k) => device_del(k, dev), meanwhile: [...drivers] };
           }
         }
         return;
       }
       case 'device_release_driver_internal':
-      case '__device_release_driver':
-        for (const driver of new Set([event.drv ?? null, null])) {
-          for (const setup of this.member(event, driver, undefined)) {
-            yield { setup, call: fn, run: (k) => device_release_driver(k, dev) };
-          }
+      case '__device_release_driver': {
+        const meanwhile = others ? view.driversAhead() : [];
+        for (const start of this.member(event, event.drv ?? null, undefined, meanwhile)) {
+          const run = (k: Kernel) => device_release_driver(k, dev);
+          yield { ...start, call: fn, run, meanwhile };
         }
         return;
+      }
       case 'really_probe': {
         const driver = event.drv ?? 'driver';
-        const about = { bus: event.bus ?? null, driver: null };
-        for (const setup of this.member(event, null, undefined, [driver])) {
-          const call = `${fn} ${JSON.stringify(about)}`;
-          yield { setup, call, run: (k) => driver_probe_device(k, dev, driver) };
+        for (const start of this.member(event, null, undefined, [driver])) {
+          yield { ...start, call: fn, run: (k) => driver_probe_device(k, dev, driver) };
         }
         return;
       }
@@ -512,18 +568,18 @@ export class Acceptor {
   }
 
   /** A device that is new, and the group that it may find. */
-  private *joining(view: View, event: Shown): Generator<Start['setup']> {
+  private *joining(view: View, event: Shown): Generator<Pick<Start, 'setup' | 'vfio'>> {
     const bus = event.bus ?? null;
     const drivers = this.drivers(view.driversUntilReturn(), bus);
     const device: DeviceSetup = { bus, alias: 'a' };
-    const chains = this.chains(bus, undefined);
+    const chains = this.chains(bus);
     if (bus === null || !this.recording.iommuBuses.has(bus)) {
-      yield { devices: { d0: device }, drivers, ...chains, spareGroups: 0 };
+      yield { setup: { devices: { d0: device }, drivers, ...chains, spareGroups: 0 } };
       return;
     }
     for (const deferred of [false, true]) {
       const d0 = { ...device, deferred };
-      yield { devices: { d0 }, drivers, ...chains };
+      yield { setup: { devices: { d0 }, drivers, ...chains } };
       // Another device's group: on its default domain, on another, on none.
       const found: readonly GroupSetup[] = [
         { default_domain: 'D0', domain: 'D0' },
@@ -532,14 +588,8 @@ export class Acceptor {
       ];
       for (const g0 of found) {
         const peer = { bus, alias: 'a', group: 'g0' };
-        for (const told of this.groupChains()) {
-          yield {
-            devices: { peer, d0 },
-            drivers,
-            groups: { g0 },
-            ...this.chains(bus, told),
-          };
-        }
+        const setup = { devices: { peer, d0 }, drivers, groups: { g0 }, ...chains };
+        for (const vfio of this.groupChains()) yield { setup, vfio };
       }
     }
   }
@@ -549,28 +599,35 @@ export class Acceptor {
     event: Shown,
     driver: string | null,
     devGroup: number | null | undefined,
-    others: readonly string[] = [],
-  ): Generator<Start['setup']> {
+    others: readonly (string | null)[] = [],
+  ): Generator<Pick<Start, 'setup' | 'vfio'>> {
     const bus = event.bus ?? null;
-    const names = driver === null ? others : [driver, ...others];
+    const names = [...new Set([driver, ...others])].filter((name) => name !== null);
     const drivers = this.drivers(names, bus, []);
     const d0: DeviceSetup = { bus, present: bus !== null, ...(driver === null ? {} : { driver }) };
     const alone = { devices: { d0 }, drivers, spareGroups: 0 };
     const iommu = bus !== null && this.recording.iommuBuses.has(bus);
     if (!iommu || devGroup === null || devGroup === undefined) {
-      yield { ...alone, ...this.chains(bus, undefined) };
+      yield { setup: { ...alone, ...this.chains(bus) } };
     }
     if (!iommu || devGroup === null) return;
     const there = { ...alone, devices: { d0: { ...d0, group: 'g0' } } };
     const groups: readonly GroupSetup[] = [
       {},
       { held: 1 },
+      { blocking_domain: 'B' },
+      { blocking_domain: 'B', held: 1 },
       { owner: 'vfio', owner_cnt: 1 },
       { owner_cnt: 0, held: 1 },
       { default_domain: null, domain: null },
     ];
-    for (const told of this.groupChains()) {
-      for (const g0 of groups) yield { ...there, groups: { g0 }, ...this.chains(bus, told) };
+    const peer: DeviceSetup = { bus, group: 'g0' };
+    for (const vfio of this.groupChains()) {
+      for (const g0 of groups) {
+        const setup = { ...there, groups: { g0 }, ...this.chains(bus) };
+        yield { setup, vfio };
+        yield { setup: { ...setup, devices: { ...there.devices, peer } }, vfio };
+      }
     }
   }
 
@@ -593,10 +650,7 @@ export class Acceptor {
   }
 
   /** The buses and who listens on their chains. */
-  private chains(
-    bus: string | null,
-    vfio: boolean | undefined,
-  ): Pick<KernelSetup, 'buses' | 'blocks' | 'earlyBlocks'> {
+  private chains(bus: string | null): Pick<KernelSetup, 'buses' | 'blocks' | 'earlyBlocks'> {
     const { listeners, iommuBuses } = this.recording;
     const { order, profile } = this.kernel;
     const name = bus ?? 'pci';
@@ -612,7 +666,6 @@ export class Acceptor {
       },
       blocks: {
         [chain]: others.filter((fn) => order.indexOf(fn) > own || !iommuBuses.has(name)).map(block),
-        ...(vfio === true ? { 'g0->notifier': [block(GROUP_LISTENER)] } : {}),
       },
     };
   }
@@ -762,6 +815,19 @@ class View {
     return [...drivers];
   }
 
+  /** Drivers of the device by what follows, null for none among them. */
+  driversAhead(): (string | null)[] {
+    const drivers = new Set<string | null>([null]);
+    for (let i = 1; i < 300; i++) {
+      const event = this.at(i);
+      if (event === undefined) break;
+      if (event.dev !== 'd0' || event.drv === undefined) continue;
+      drivers.add(event.drv);
+      if (event.type === 'function_call') break;
+    }
+    return [...drivers];
+  }
+
   /** The devices that are attached one after another, by nothing but the operation. */
   attached(): string[] {
     const devices = new Set<string>();
@@ -867,7 +933,7 @@ function sameReturn(fn: string | undefined, told: unknown, shown: number | undef
   if (shown === undefined || typeof told !== 'number' || fn === 'iommu_group_alloc_device') {
     return true;
   }
-  return told < 0 ? shown < 0 : told === shown;
+  return told < 0 ? shown < 0 : told > 1 ? shown > 1 : told === shown;
 }
 
 function said(fact: EventFact): string {
