@@ -81,11 +81,11 @@ const LEAVES: ReadonlySet<string> = new Set([
 /** Machines that judge and do not act: what they say is not asked here. */
 const JUDGES = /^(BUS events of|memberships of|probes of|default domain of) /;
 
-/** What is taken for the reason of what is recorded, one after the other. */
+/** One after the other. */
 const ALLOWED = [
-  { faults: 0, others: false },
-  { faults: 0, others: true },
-  { faults: 1, others: false },
+  { needs: 'nothing', faults: 0, others: false },
+  { needs: 'another task', faults: 0, others: true },
+  { needs: 'a fault', faults: 1, others: false },
 ] as const;
 
 const NESTED = 'what a callback calls';
@@ -179,6 +179,29 @@ interface Ends {
   readonly furthest: number;
   /** What that run would have shown next. */
   readonly expected?: string;
+  /** Beside the operation's own steps; undefined where it cannot end. */
+  readonly needs?: Needs;
+  /** Which events are the operation's own and not of what its callbacks call. */
+  readonly own: readonly number[];
+}
+
+/** What is taken for the reason of what is recorded. */
+export type Needs = 'nothing' | 'another task' | 'a fault';
+
+/** An operation that was accepted, one for all that are the same. */
+export interface Accepted {
+  readonly events: readonly Shown[];
+  readonly own: readonly number[];
+  readonly needs: Needs;
+}
+
+/** One way that an operation may go. */
+interface Run {
+  /** Where it ends, if it explains all until there. */
+  readonly end?: number;
+  readonly reached: number;
+  readonly expected?: string;
+  readonly own: readonly number[];
 }
 
 interface Node {
@@ -208,8 +231,8 @@ interface Prepared {
 
 /** Judges recordings of one kernel. */
 export class Acceptor {
-  /** Distinct operations that were searched for. */
-  searched = 0;
+  /** Distinct operations that were accepted. */
+  readonly accepted: Accepted[] = [];
   private readonly roots = new Map<string, Node>();
 
   constructor(
@@ -218,11 +241,14 @@ export class Acceptor {
     private readonly name = '',
   ) {}
 
-  /** Another recording of the same kernel, where the same callbacks are on the chains. */
+  /** One for recordings like these of another kernel. */
+  as(kernel: RecordedKernel): Acceptor {
+    return new Acceptor(kernel, this.recording, this.name);
+  }
+
+  /** Of operations that are looked up in one tree. */
   private key(event: Shown): string {
-    const { listeners, iommuBuses } = this.recording;
-    const bus = event.bus ?? '';
-    return `${event.fn} ${bus} ${iommuBuses.has(bus)} ${[...listeners].sort().join()}`;
+    return `${event.fn} ${event.bus ?? ''}`;
   }
 
   /** Where the operation at `from` may end. */
@@ -245,7 +271,6 @@ export class Acceptor {
       node = next;
       at++;
     }
-    this.searched++;
     const found = this.search(events, from, memo);
     // Remember it by exactly what was looked at.
     const again = new Names();
@@ -266,16 +291,22 @@ export class Acceptor {
     const ends = new Set<number>();
     let furthest = 0;
     let expected: string | undefined;
+    let needed: Needs | undefined;
+    let own: readonly number[] = [];
     const { fn = '' } = events[from];
-    if (LEAVES.has(fn)) return { ends: [1], looked: 1, furthest: 1 };
+    if (LEAVES.has(fn)) return { ends: [1], looked: 1, furthest: 1, own: [0], needs: 'nothing' };
     const returns = this.kernel.returns.has(fn);
-    for (const { faults, others } of ALLOWED) {
+    for (const { needs, faults, others } of ALLOWED) {
       for (const start of this.startsOf(view, others)) {
         const prepared = this.prepare(start);
         prepared.k.meanwhile = others ? (start.meanwhile ?? []) : [];
         prepared.k.others = others;
         for (const run of this.runs(prepared, start, view, faults, memo)) {
-          if (run.end !== undefined) ends.add(run.end);
+          if (run.end !== undefined) {
+            if (run.end > Math.max(0, ...ends)) own = run.own;
+            ends.add(run.end);
+            needed = needs;
+          }
           if (run.reached > furthest) {
             furthest = run.reached;
             expected = run.expected;
@@ -287,10 +318,16 @@ export class Acceptor {
       }
       if (ends.size > 0) break;
     }
+    if (needed !== undefined) {
+      const end = from + Math.max(...ends);
+      this.accepted.push({ events: events.slice(from, end), own, needs: needed });
+    }
     return {
       ends: [...ends].sort((a, b) => b - a),
       looked: Math.max(view.looked, 1),
       furthest,
+      own,
+      ...(needed === undefined ? {} : { needs: needed }),
       ...(expected === undefined ? {} : { expected }),
     };
   }
@@ -301,7 +338,7 @@ export class Acceptor {
     view: View,
     faults: number,
     memo: Map<number, StreamEnds>,
-  ): Generator<{ end?: number; reached: number; expected?: string }> {
+  ): Generator<Run> {
     /** Which option is taken at each choice, and how many there are. */
     let choices: { taken: number; of: number }[] = [];
     for (;;) {
@@ -322,18 +359,14 @@ export class Acceptor {
     view: View,
     given: readonly { taken: number; of: number }[],
     memo: Map<number, StreamEnds>,
-  ): {
-    end?: number;
-    reached: number;
-    expected?: string;
-    choices: { taken: number; of: number }[];
-  } {
+  ): Run & { choices: { taken: number; of: number }[] } {
     const states = [...first];
     const choices: { taken: number; of: number }[] = [];
     const matched = new Bijections();
     let at = 0;
     let serves = '';
-    const dead = (expected: string) => ({ reached: at, expected, choices });
+    const own: number[] = [];
+    const dead = (expected: string) => ({ reached: at, expected, own, choices });
     const show = (facts: readonly EventFact[]): string | undefined => {
       for (const fact of facts) {
         const fn = 'fn' in fact ? fact.fn : undefined;
@@ -346,7 +379,7 @@ export class Acceptor {
           return i === undefined ? undefined : (machines[i].context(states[i]) as DeviceMemory);
         });
         if (wrong !== undefined) return `${said(fact)} with ${wrong}`;
-        at++;
+        own.push(at++);
       }
       return undefined;
     };
@@ -380,7 +413,13 @@ export class Acceptor {
         }
       } else if (step.type === 'send') {
         const i = index.get(step.entity);
-        if (i === undefined) throw new Error(`there is no ${step.entity}`);
+        if (i === undefined) {
+          if (!JUDGES.test(step.entity)) throw new Error(`there is no ${step.entity}`);
+          const missing = show(step.facts ?? []);
+          if (missing !== undefined) return dead(missing);
+          result = thread.next();
+          continue;
+        }
         const machine = machines[i];
         const { event } = step;
         const id = machine.event(
@@ -403,7 +442,7 @@ export class Acceptor {
         result = thread.next();
       }
     }
-    return { end: at, reached: at, choices };
+    return { end: at, reached: at, own, choices };
   }
 
   /** What a probe read of the device and what the model has there are not the same: what that is. */
@@ -485,6 +524,7 @@ export class Acceptor {
     const machines: InternedMachine[] = [];
     const first: number[] = [];
     for (const [name, entity] of Object.entries(k.entities)) {
+      if (JUDGES.test(name)) continue;
       const { machine, input } =
         'machine' in entity ? entity : { machine: entity, input: undefined };
       const own = interned.get(machine) ?? new InternedMachine(machine);
@@ -955,6 +995,11 @@ export interface Judged {
 
 export function nothingJudged(): Judged {
   return { counts: new Map(), failures: [], before: 0, cut: 0, unexplained: 0 };
+}
+
+/** Whether the events, all of them, are those of operations one after another. */
+export function explains(acceptor: Acceptor, events: readonly Shown[]): boolean {
+  return acceptor.streamEnds(events, 0, new Map()).ends[0] === events.length;
 }
 
 /** Judges everything that a task does. */
