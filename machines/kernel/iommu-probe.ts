@@ -182,19 +182,19 @@ function* probeLocked(k: Kernel, dev: string): Thread<number> {
   yield* store(dev, 'iommu_group', group);
   const gdev = yield* iommu_group_alloc_device(k, group, dev);
   yield* k.lockGroup(group);
-  let ret = 0;
-  if (typeof gdev === 'number') ret = gdev;
-  else {
-    yield* listAddTail(group, 'devices', gdev);
-    ret = yield* joinDomain(k, group, dev);
-    if (ret !== 0) {
-      yield* takeOffList(group, dev);
-      yield* freeMember(k, group, dev, gdev);
-    }
-  }
+  const ret = typeof gdev === 'number' ? gdev : yield* joinList(k, group, dev, gdev);
   if (ret !== 0) yield* iommu_deinit_device(k, group, dev);
   yield* k.unlockGroup(group);
   if (ret !== 0) yield* iommu_group_put(k, group);
+  return ret;
+}
+
+function* joinList(k: Kernel, group: string, dev: string, gdev: string): Thread<number> {
+  yield* listAddTail(group, 'devices', gdev);
+  const ret = yield* joinDomain(k, group, dev);
+  if (ret === 0) return 0;
+  yield* takeOffList(group, dev);
+  yield* freeMember(k, group, dev, gdev);
   return ret;
 }
 

@@ -57,7 +57,7 @@ export interface KernelProfile {
   readonly releasesBeforeGroup: boolean;
   /** The default domain is made and attached under group->mutex (v5.15: K11). */
   readonly defaultDomainLocked: boolean;
-  /** The IOMMU driver's probe_finalize, or the core after it, looks up the domain (until v6.12). */
+  /** When a device has joined, the DMA ops are set up by a look-up of its domain (not v7.2). */
   readonly finalizeLooksUpDomain: boolean;
   /** dev->iommu is cleared before it is freed (v5.17: K14). */
   readonly devIommuClearedFirst: boolean;

@@ -196,15 +196,15 @@ export const CHANGES: readonly Change[] = [
   },
   { since: [7, 0], by: 'pci_hp_event', facts: { pciHpEvent: true } },
   {
-    // The earliest tree recorded that does so; the commit is older.
-    since: [7, 1],
-    by: 'iommu_setup_dma_ops is given the domain',
-    facts: { finalizeLooksUpDomain: false },
-  },
-  {
     since: [7, 1],
     by: 'a2225b6e834a no driver probes a device before its ADD_DEVICE',
     facts: { readyFlag: true },
+  },
+  {
+    // The earliest kernel recorded that does so; the commit is older.
+    since: [7, 2],
+    by: 'iommu_setup_dma_ops does not look up the domain',
+    facts: { finalizeLooksUpDomain: false },
   },
 ];
 

@@ -89,7 +89,10 @@ describe('facts at the version that changed them', () => {
       if (facts(versions[n]) !== facts(versions[n - 1])) changed.push(versions[n].join('.'));
     }
     expect(changed).toEqual(
-      '3.18 4.14 5.5 5.8 5.9 5.10 5.17 5.19 6.1 6.3 6.4 6.5 7.0 7.1'.split(' '),
+      (
+        '3.18 4.2 4.11 4.14 4.15 5.1 5.2 5.5 5.8 5.9 5.10 5.14 5.15 5.17 5.19 6.0 6.1 6.2 6.3 6.4 ' +
+        '6.5 6.15 7.0 7.1 7.2'
+      ).split(' '),
     );
   });
 

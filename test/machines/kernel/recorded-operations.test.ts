@@ -48,7 +48,9 @@ function recordings(): ReadonlyMap<string, readonly string[]> {
     if (file !== undefined) found.set(kernel, [...(found.get(kernel) ?? []), file]);
   };
   for (const name of readdirSync(FIXTURES)) {
-    const kernel = name.split('-')[0];
+    const [kernel, ...scenario] = name.split('-');
+    // Some of them are copies.
+    if (existsSync(`${SHARED}/${kernel}/${scenario.join('-')}`)) continue;
     if (kernel in RECORDED_KERNELS) add(kernel, `${FIXTURES}/${name}`);
   }
   for (const kernel of existsSync(SHARED) ? Object.keys(RECORDED_KERNELS) : []) {
@@ -111,7 +113,7 @@ describe.each(Object.keys(RECORDED_KERNELS))('recordings of %s', (name) => {
     expect(sum).toBeGreaterThan(20);
   });
 
-  it('accepts hardly one in which an observable is dropped, doubled or in the wrong place', async () => {
+  it('does not accept them where an observable is dropped, doubled, altered or in the wrong place', async () => {
     const { acceptors } = await sweptOf(name);
     let tried = 0;
     const accepted = new Map<string, string>();
@@ -127,7 +129,7 @@ describe.each(Object.keys(RECORDED_KERNELS))('recordings of %s', (name) => {
       for (const [what, text] of accepted) console.log(`${what}\n${text}`);
     }
     expect(tried).toBeGreaterThan(50);
-    expect(rate).toBeGreaterThan(0.95);
+    expect(rate).toBeGreaterThan(0.98);
   });
 
   it.each(Object.keys(RECORDED_KERNELS).filter((other) => other !== name))(
@@ -164,22 +166,23 @@ describe.skipIf(!existsSync(SHARED))('what the recordings could show', () => {
 });
 
 /** Mutations of a kernel that are tried, by the sets of callbacks on its chains. */
-const MUTANTS = 250;
+const MUTANTS = 80;
 
 /** Every two generations differ in how a device joins its group: in the order, or in the numbers. */
 function differs({ events }: Accepted): boolean {
   return events[0].fn === 'device_add' && events.some(({ type }) => type === 'add_device_to_group');
 }
 
-/** Events of an operation of which one is dropped or doubled, or two are exchanged. */
+/** Events of an operation of which one is dropped, doubled or altered, or two are exchanged. */
 function* mutants(
   accepted: readonly Accepted[],
   count: number,
 ): Generator<{ readonly what: string; readonly events: readonly Shown[] }> {
-  const all: { of: Accepted; i: number; how: 'drop' | 'double' | 'swap' }[] = [];
+  const all: { of: Accepted; i: number; how: 'drop' | 'double' | 'alter' | 'swap' }[] = [];
   for (const of of accepted) {
     for (const i of of.own.slice(1)) {
       all.push({ of, i, how: 'drop' }, { of, i, how: 'double' });
+      if (!same(of.events[i], altered(of.events[i]))) all.push({ of, i, how: 'alter' });
       if (of.own.includes(i + 1) && !same(of.events[i], of.events[i + 1])) {
         all.push({ of, i, how: 'swap' });
       }
@@ -191,12 +194,23 @@ function* mutants(
     const { of, i, how } = all[Math.floor(at)];
     const { events } = of;
     const [one, next] = [events[i], events[i + 1]];
-    const middle = { drop: [], double: [one, one], swap: [next, one] }[how];
+    const middle = { drop: [], double: [one, one], alter: [altered(one)], swap: [next, one] }[how];
     yield {
       what: `${how} ${i} of ${one.line}`,
       events: [...events.slice(0, i), ...middle, ...events.slice(how === 'swap' ? i + 2 : i + 1)],
     };
   }
+}
+
+/** Of another device, with another number, with another answer. */
+function altered(event: Shown): Shown {
+  const { type, dev, drv, action, ret, fn } = event;
+  if (action !== undefined) return { ...event, action: action + 1 };
+  if (typeof drv === 'string') return { ...event, drv: `not ${drv}` };
+  if (typeof dev === 'string') return { ...event, dev: `not ${dev}` };
+  if (ret === undefined || fn === 'iommu_group_alloc_device') return event;
+  // What a listener answers is its own.
+  return type === 'callback_return' && fn !== 'iommu_bus_notifier' ? event : { ...event, ret: 7 };
 }
 
 function same(a: Shown, b: Shown): boolean {

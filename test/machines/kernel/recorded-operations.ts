@@ -68,6 +68,14 @@ const OPERATIONS: ReadonlySet<string> = new Set([
   'iommu_group_release',
 ]);
 
+const OF_DEVICES: ReadonlySet<string> = new Set([
+  'device_add',
+  'device_del',
+  'really_probe',
+  'device_release_driver_internal',
+  '__device_release_driver',
+]);
+
 /** Calls of others that do nothing which a trace shows. */
 const LEAVES: ReadonlySet<string> = new Set([
   'iommu_group_register_notifier',
@@ -401,7 +409,9 @@ export class Acceptor {
           const inside = this.streamEnds(view.events, view.from + at, memo);
           view.saw(inside.looked - view.from);
           const before = at;
-          at = inside.ends[pick(inside.ends.length)] - view.from;
+          const bound = view.ownAgain(at);
+          const ends = inside.ends.filter((end) => end - view.from <= bound);
+          at = ends[pick(ends.length)] - view.from;
           for (let i = before; i < at; i++) {
             const { fn } = view.events[view.from + i];
             if (fn === 'iommu_group_register_notifier') k.vfio = true;
@@ -482,9 +492,8 @@ export class Acceptor {
       case 'remove_device_from_group':
       case 'attach_device_to_domain':
         return true;
-      // The tracepoint never fires: formats.md.
+      // The one never fires (formats.md), the others are for udev's monitor.
       case 'detach_device_from_domain':
-      // Not in the trace: udev's monitor hears them.
       case 'uevent':
         return false;
       default:
@@ -855,6 +864,21 @@ class View {
     return [...drivers];
   }
 
+  /**
+   * Where, from `at` on, an operation of the driver core begins on the very device: a callback does
+   * not call one, since its caller holds the device's lock or has let it go.
+   */
+  ownAgain(at: number): number {
+    const { dev } = this.events[this.from];
+    if (typeof dev !== 'string') return Infinity;
+    for (let i = this.from + at; i < this.events.length; i++) {
+      const event = this.events[i];
+      if (event.dev !== dev || event.type !== 'function_call') continue;
+      if (event.fn !== undefined && OF_DEVICES.has(event.fn)) return i - this.from;
+    }
+    return Infinity;
+  }
+
   /** Drivers of the device by what follows, null for none among them. */
   driversAhead(): (string | null)[] {
     const drivers = new Set<string | null>([null]);
@@ -904,8 +928,7 @@ class Names {
   }
 
   token(event: Shown): string {
-    const { line: _line, ...rest } = this.named(event);
-    return JSON.stringify(rest);
+    return JSON.stringify({ ...this.named(event), line: 0 });
   }
 
   private groupOf(id: number): number {
@@ -926,6 +949,8 @@ interface DeviceMemory {
   readonly fields: { readonly iommu_group: string | null; readonly driver: string | null };
 }
 
+type Name = string | number | undefined;
+
 /** What stands for what, of groups and domains. */
 class Bijections {
   private readonly to = new Map<string, string>();
@@ -933,7 +958,7 @@ class Bijections {
 
   same(fact: EventFact, event: Shown): boolean {
     if (fact.type !== event.type) return false;
-    const told = fact as Partial<Record<keyof Shown, unknown>> & { readonly chain?: string };
+    const told = fact as Partial<Omit<Shown, 'chain'>> & { readonly chain?: string };
     if (told.fn !== event.fn) return false;
     // The peer that a device finds is not said by name.
     if (told.dev !== undefined && event.dev !== undefined && told.dev !== event.dev) return false;
@@ -958,9 +983,9 @@ class Bijections {
     return this.pair('group', Number(name.slice(1)), id);
   }
 
-  private pair(kind: string, told: unknown, shown: unknown): boolean {
+  private pair(kind: string, told: Name, shown: Name): boolean {
     if (told === undefined || shown === undefined) return true;
-    const [a, b] = [`${kind} ${String(told)}`, `${kind} ${String(shown)}`];
+    const [a, b] = [`${kind} ${told}`, `${kind} ${shown}`];
     if ((this.to.get(a) ?? b) !== b || (this.from.get(b) ?? a) !== a) return false;
     this.to.set(a, b);
     this.from.set(b, a);
@@ -1011,7 +1036,6 @@ export function judgeTask(
   const memo = new Map<number, StreamEnds>();
   let at = opensInside ? insideUntil(events) : 0;
   into.before += at;
-  let failed = at;
   while (at < events.length) {
     const { ends } = acceptor.streamEnds(events, at, memo);
     for (let i = at; i < ends[0]; i++) count(into.counts, events[i]);
@@ -1031,8 +1055,7 @@ export function judgeTask(
       furthest: found?.furthest ?? 0,
       ...(found?.expected === undefined ? {} : { expected: found.expected }),
     });
-    failed = at;
-    at++;
+    const failed = at++;
     while (at < events.length && !begins(events[at])) at++;
     into.unexplained += at - failed;
   }
