@@ -87,7 +87,7 @@ export function* iommu_group_alloc(k: Kernel): Thread<string | null> {
 
 /** iommu_group_release: who put the last reference runs it. */
 function* iommu_group_release(k: Kernel, group: string): Thread<void> {
-  yield* trace({ type: 'function_call', fn: 'iommu_group_release' });
+  yield* trace({ type: 'function_call', fn: 'iommu_group_release', group: groupId(group) });
   yield* ida_free(yield* load<number>(group, 'id'));
   if (k.profile.groupDomain && !k.profile.addBeforeAttach) {
     const domain = yield* load<string | null>(group, 'default_domain');

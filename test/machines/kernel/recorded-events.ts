@@ -190,7 +190,11 @@ function shownOf(
     return (calls.pop() ?? true) ? { type: event.type, ret: event.ret, line } : undefined;
   }
   if (event.type === 'function_call' && FUNCTIONS.has(event.fn)) {
-    const { type, fn, dev, bus, drv, group, domain, groupPtr, devGroup } = event;
+    const { type, fn, bus, drv, domain, groupPtr, devGroup } = event;
+    // The kobject of a group has its id for a name.
+    const released = fn === 'iommu_group_release';
+    const dev = released ? undefined : event.dev;
+    const group = released ? Number(event.dev) : event.group;
     return {
       type,
       fn,

@@ -7,7 +7,7 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { FUNCTIONS, readRecording } from './recorded-events.js';
-import type { Shown } from './recorded-events.js';
+import type { Recording, Shown } from './recorded-events.js';
 import { NEVER_HIT, RECORDED_KERNELS } from './recorded-kernels.js';
 import { Acceptor, explains, judgeTask, nothingJudged } from './recorded-operations.js';
 import type { Accepted, Failure, Judged, RecordedKernel } from './recorded-operations.js';
@@ -62,27 +62,27 @@ function recordings(): ReadonlyMap<string, readonly string[]> {
 
 interface Swept {
   readonly judged: Judged;
+  readonly recordings: ReadonlyMap<string, Recording>;
   readonly acceptors: readonly Acceptor[];
-  readonly files: number;
 }
 
 async function sweep(kernel: RecordedKernel, files: readonly string[]): Promise<Swept> {
   const judged = nothingJudged();
   const acceptors = new Map<string, Acceptor>();
-  let read = 0;
+  const read = new Map<string, Recording>();
   for (const file of files) {
     const recording = await readRecording(file);
     const { listeners, iommuBuses, tasks } = recording;
     // Recordings of a boot have the tracepoints of the IOMMU core alone.
     const entered = tasks.some(({ events }) => events.some(({ type }) => type === 'function_call'));
     if (!entered) continue;
-    read++;
+    read.set(file, recording);
     const key = `${[...listeners].sort().join()} on ${[...iommuBuses].sort().join()}`;
     const acceptor = acceptors.get(key) ?? new Acceptor(kernel, recording, key);
     acceptors.set(key, acceptor);
     for (const task of tasks) judgeTask(acceptor, task, judged);
   }
-  return { judged, acceptors: [...acceptors.values()], files: read };
+  return { judged, acceptors: [...acceptors.values()], recordings: read };
 }
 
 const swept = new Map<string, Promise<Swept>>();
@@ -97,20 +97,29 @@ function sweptOf(kernel: string): Promise<Swept> {
 
 describe.each(Object.keys(RECORDED_KERNELS))('recordings of %s', (name) => {
   it('shows nothing of the modelled operations that the model cannot do', async () => {
-    const { judged, acceptors, files } = await sweptOf(name);
+    const { judged, acceptors, recordings: read } = await sweptOf(name);
     const { counts, failures, cut, before } = judged;
     const distinct = acceptors.flatMap(({ accepted }) => accepted);
     const needing = (what: string) => distinct.filter(({ needs }) => needs === what).length;
     const checked = OPERATIONS.filter((fn) => counts.has(fn));
     const sum = checked.reduce((all, fn) => all + (counts.get(fn) ?? 0), 0);
     console.log(
-      `${name}: ${files} recordings, ${sum} operations checked, ${distinct.length} distinct ` +
+      `${name}: ${read.size} recordings, ${sum} operations checked, ${distinct.length} distinct ` +
         `(${needing('another task')} need another task, ${needing('a fault')} a fault), ` +
         `${cut} cut off, ${before} events of operations from before: ` +
         checked.map((fn) => `${fn} ${counts.get(fn)}`).join(', '),
     );
     expect(failures.slice(0, 5).map(told)).toEqual([]);
     expect(sum).toBeGreaterThan(20);
+  });
+
+  it('has another task at work wherever the model needs one', async () => {
+    const { acceptors, recordings: read } = await sweptOf(name);
+    for (const { accepted } of acceptors) {
+      for (const one of accepted.filter(({ needs }) => needs === 'another task')) {
+        expect(meanwhile(read.get(one.file)!, one), shown(one.events)).not.toEqual([]);
+      }
+    }
   });
 
   it('does not accept them where an observable is dropped, doubled, altered or in the wrong place', async () => {
@@ -164,6 +173,16 @@ describe.skipIf(!existsSync(SHARED))('what the recordings could show', () => {
     }
   });
 });
+
+/** What other tasks do about the device, or VFIO about a group, while an operation goes on. */
+function meanwhile({ tasks }: Recording, { pid, events, before }: Accepted): readonly Shown[] {
+  const { line: from, dev } = events[0];
+  const others = tasks.filter((task) => task.pid !== pid).flatMap((task) => task.events);
+  return others.filter(
+    ({ line, dev: of, fn }) =>
+      line > from && line < before && (of === dev || fn?.endsWith('register_notifier') === true),
+  );
+}
 
 /** Mutations of a kernel that are tried, by the sets of callbacks on its chains. */
 const MUTANTS = 80;

@@ -30,8 +30,8 @@ import type {
 } from '../../../machines/kernel/kernel.js';
 import type { FixedBlock, NotifierCall } from '../../../machines/kernel/notifier-chain.js';
 import type { KernelProfile } from '../../../machines/profiles/profile.js';
-import { busActionValue } from '../../../events/actions.js';
-import type { BusAction } from '../../../events/actions.js';
+import { busActionValue, GROUP_ACTIONS } from '../../../events/actions.js';
+import type { BusAction, GroupAction } from '../../../events/actions.js';
 import { choose, SELF, trace } from '../../../machines/step.js';
 import type { Thread } from '../../../machines/step.js';
 import { FUNCTIONS, GROUP_LISTENER, LISTENERS } from './recorded-events.js';
@@ -198,6 +198,10 @@ export type Needs = 'nothing' | 'another task' | 'a fault';
 
 /** An operation that was accepted, one for all that are the same. */
 export interface Accepted {
+  readonly file: string;
+  readonly pid: number;
+  /** The line of the task's next event. */
+  readonly before: number;
   readonly events: readonly Shown[];
   readonly own: readonly number[];
   readonly needs: Needs;
@@ -241,6 +245,8 @@ interface Prepared {
 export class Acceptor {
   /** Distinct operations that were accepted. */
   readonly accepted: Accepted[] = [];
+  /** Whose events these are. */
+  task: Pick<TaskEvents, 'file' | 'pid'> = { file: '', pid: 0 };
   private readonly roots = new Map<string, Node>();
 
   constructor(
@@ -328,7 +334,13 @@ export class Acceptor {
     }
     if (needed !== undefined) {
       const end = from + Math.max(...ends);
-      this.accepted.push({ events: events.slice(from, end), own, needs: needed });
+      this.accepted.push({
+        ...this.task,
+        before: events.at(end)?.line ?? Infinity,
+        events: events.slice(from, end),
+        own,
+        needs: needed,
+      });
     }
     return {
       ends: [...ends].sort((a, b) => b - a),
@@ -749,13 +761,15 @@ export function begins(event: Shown): boolean {
 function listener(fn: string, profile: KernelProfile): NotifierCall {
   return function* ({ action, payload }) {
     const dev = String(payload.dev);
-    const value = busActionValue(profile.numbering, action as BusAction);
-    const group = fn === GROUP_LISTENER;
+    const value =
+      fn === GROUP_LISTENER
+        ? GROUP_ACTIONS.indexOf(action as GroupAction) + 1
+        : busActionValue(profile.numbering, action as BusAction);
     yield* trace({
       type: 'callback_call',
       fn,
       dev,
-      ...(group || value === undefined ? {} : { action: value }),
+      ...(value === undefined ? {} : { action: value }),
     });
     const ret = fn === 'pci_notify' ? 0 : yield* choose([0, 1], `${fn} returns`);
     yield* trace({ type: 'callback_return', fn, ret });
@@ -1030,9 +1044,10 @@ export function explains(acceptor: Acceptor, events: readonly Shown[]): boolean 
 /** Judges everything that a task does. */
 export function judgeTask(
   acceptor: Acceptor,
-  { file, events, opensInside }: TaskEvents,
+  { file, pid, events, opensInside }: TaskEvents,
   into: Judged,
 ): void {
+  acceptor.task = { file, pid };
   const memo = new Map<number, StreamEnds>();
   let at = opensInside ? insideUntil(events) : 0;
   into.before += at;
