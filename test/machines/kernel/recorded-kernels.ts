@@ -4,7 +4,7 @@
  */
 
 import { profileByName } from '../../../machines/profiles/timeline.js';
-import type { RecordedKernel } from './recorded-operations.js';
+import type { RecordedKernel } from './recorded-starts.js';
 
 const EVERYWHERE = [
   'device_add',

@@ -5,53 +5,14 @@
 
 import type { EventFact } from '../../../events/event.js';
 import { InternedMachine } from '../../../machines/intern.js';
-import {
-  iommu_group_claim_dma_owner,
-  iommu_group_release_dma_owner,
-} from '../../../machines/kernel/dma-owner.js';
-import {
-  device_add,
-  device_del,
-  device_release_driver,
-  driver_probe_device,
-  ENODEV,
-  EPROBE_DEFER,
-} from '../../../machines/kernel/driver-core.js';
 import { IOMMU_CORE, IDA, LOG } from '../../../machines/kernel/entity-names.js';
-import { iommu_attach_group, iommu_detach_group } from '../../../machines/kernel/iommu-domain.js';
-import { iommu_group_put } from '../../../machines/kernel/iommu-group.js';
-import { iommu_probe_device } from '../../../machines/kernel/iommu-probe.js';
-import { Kernel } from '../../../machines/kernel/kernel.js';
-import type {
-  DeviceSetup,
-  DriverSetup,
-  GroupSetup,
-  KernelSetup,
-} from '../../../machines/kernel/kernel.js';
-import type { FixedBlock, NotifierCall } from '../../../machines/kernel/notifier-chain.js';
-import type { KernelProfile } from '../../../machines/profiles/profile.js';
-import { busActionValue, GROUP_ACTIONS } from '../../../events/actions.js';
-import type { BusAction, GroupAction } from '../../../events/actions.js';
-import { choose, SELF, trace } from '../../../machines/step.js';
-import type { Thread } from '../../../machines/step.js';
-import { FUNCTIONS, GROUP_LISTENER, LISTENERS } from './recorded-events.js';
+import { SELF } from '../../../machines/step.js';
+import { FUNCTIONS } from './recorded-events.js';
 import type { Recording, Shown, TaskEvents } from './recorded-events.js';
-
-/** What is known of a kernel that was recorded, beside its generation. */
-export interface RecordedKernel {
-  readonly profile: KernelProfile;
-  /** Functions whose entries its probes show: of others the compiler made a part of all callers. */
-  readonly probed: ReadonlySet<string>;
-  /** Functions that the compiler made a part of some caller: by the operation that it serves. */
-  readonly inlined: Readonly<Record<string, readonly string[]>>;
-  /** Functions that have a return probe. */
-  readonly returns: ReadonlySet<string>;
-  /** In which order the callbacks on the PCI bus's chain are called. */
-  readonly order: readonly string[];
-}
-
-/** Drivers that say driver_managed_dma. */
-const MANAGES_DMA: ReadonlySet<string> = new Set(['vfio-pci', 'pcieport', 'pci-stub']);
+import { NESTED, OpenKernel, Starts } from './recorded-starts.js';
+import type { RecordedKernel, Start } from './recorded-starts.js';
+import { Bijections, Names, View } from './recorded-view.js';
+import type { DeviceMemory } from './recorded-view.js';
 
 /** Entries that begin an operation, wherever one may begin. */
 const OPERATIONS: ReadonlySet<string> = new Set([
@@ -66,14 +27,6 @@ const OPERATIONS: ReadonlySet<string> = new Set([
   'iommu_group_claim_dma_owner',
   'iommu_group_release_dma_owner',
   'iommu_group_release',
-]);
-
-const OF_DEVICES: ReadonlySet<string> = new Set([
-  'device_add',
-  'device_del',
-  'really_probe',
-  'device_release_driver_internal',
-  '__device_release_driver',
 ]);
 
 /** Calls of others that do nothing which a trace shows. */
@@ -95,87 +48,6 @@ const ALLOWED = [
   { needs: 'another task', faults: 0, others: true },
   { needs: 'a fault', faults: 1, others: false },
 ] as const;
-
-const NESTED = 'what a callback calls';
-
-/** A kernel whose callbacks may do what the recording shows there. */
-class OpenKernel extends Kernel {
-  faultsLeft = 0;
-  /** VFIO listens on the group's chain. */
-  vfio = false;
-  /** Other tasks may act meanwhile. */
-  others = false;
-  /** The drivers of which another task may bind one while the operation waits for a device's lock. */
-  meanwhile: readonly (string | null)[] = [];
-
-  override *lock(dev: string): Thread<void> {
-    yield* super.lock(dev);
-    if (this.meanwhile.length === 0) return;
-    const bound = yield* choose([undefined, ...this.meanwhile], 'another task binds');
-    if (bound === undefined) return;
-    const old = yield* this.driverOf(dev);
-    if (old !== null) yield* this.setBound(dev, old, false);
-    yield* this.setDriver(dev, bound);
-    if (bound !== null) yield* this.setBound(dev, bound, true);
-  }
-
-  override *callChain(
-    chain: string,
-    action: string,
-    payload: { readonly dev: string },
-  ): Thread<number> {
-    if (chain.endsWith('->bus_notifier')) return yield* super.callChain(chain, action, payload);
-    if (!this.vfio) return 0;
-    const call = listener(GROUP_LISTENER, this.profile);
-    return yield* call({ chain, block: GROUP_LISTENER, action, payload });
-  }
-
-  override *fails(what: string): Thread<boolean> {
-    // dpm_sysfs_add makes the device of a wakeup source.
-    if (what === 'dpm_sysfs_add()') yield* nested();
-    if (this.faultsLeft === 0) return false;
-    const fails = yield* choose([false, true], what);
-    if (fails) this.faultsLeft--;
-    return fails;
-  }
-
-  /** Another device of the group is bound to VFIO meanwhile, or VFIO's worker gives the group up. */
-  private *mayListen(): Thread<void> {
-    if (!this.others || !this.profile.groupNotifier) return;
-    if (yield* choose([false, true], 'VFIO comes or leaves')) this.vfio = !this.vfio;
-  }
-
-  override *probe(_dev: string, _driver: string): Thread<number> {
-    yield* nested();
-    yield* this.mayListen();
-    return yield* choose([0, -ENODEV, -EPROBE_DEFER], 'probe() returns');
-  }
-
-  override *remove(_dev: string, _driver: string): Thread<void> {
-    yield* nested();
-    yield* this.mayListen();
-  }
-
-  override *releaseResources(_dev: string): Thread<void> {
-    yield* nested();
-  }
-}
-
-/** Where anything may be called: any operations, as the recording has them. */
-function* nested(): Thread<void> {
-  yield* choose([], NESTED);
-}
-
-/** A kernel that an operation may have begun on, and the operation. */
-interface Start {
-  readonly setup: Omit<KernelSetup, 'profile'>;
-  /** Names the operation and what it is called with. */
-  readonly call: string;
-  readonly run: (k: Kernel) => Thread;
-  readonly vfio?: boolean;
-  /** Drivers that another task may bind meanwhile; null: unbinds. */
-  readonly meanwhile?: readonly (string | null)[];
-}
 
 /** Where an operation that begins somewhere may end. */
 interface Ends {
@@ -231,7 +103,7 @@ export interface Failure {
   readonly expected?: string;
 }
 
-const starts = new Map<string, Prepared>();
+const kernels = new Map<string, Prepared>();
 const interned = new WeakMap<object, InternedMachine>();
 
 interface Prepared {
@@ -248,12 +120,15 @@ export class Acceptor {
   /** Whose events these are. */
   task: Pick<TaskEvents, 'file' | 'pid'> = { file: '', pid: 0 };
   private readonly roots = new Map<string, Node>();
+  private readonly starts: Starts;
 
   constructor(
     private readonly kernel: RecordedKernel,
     private readonly recording: Pick<Recording, 'listeners' | 'iommuBuses'>,
     private readonly name = '',
-  ) {}
+  ) {
+    this.starts = new Starts(kernel, recording);
+  }
 
   /** One for recordings like these of another kernel. */
   as(kernel: RecordedKernel): Acceptor {
@@ -311,7 +186,7 @@ export class Acceptor {
     if (LEAVES.has(fn)) return { ends: [1], looked: 1, furthest: 1, own: [0], needs: 'nothing' };
     const returns = this.kernel.returns.has(fn);
     for (const { needs, faults, others } of ALLOWED) {
-      for (const start of this.startsOf(view, others)) {
+      for (const start of this.starts.of(view, others)) {
         const prepared = this.prepare(start);
         prepared.k.meanwhile = others ? (start.meanwhile ?? []) : [];
         prepared.k.others = others;
@@ -538,7 +413,7 @@ export class Acceptor {
 
   private prepare(start: Start): Prepared {
     const key = `${this.name} ${this.kernel.profile.name} ${start.call} ${JSON.stringify(start.setup)}`;
-    const known = starts.get(key);
+    const known = kernels.get(key);
     if (known !== undefined) return known;
     const k = new OpenKernel({ ...start.setup, profile: this.kernel.profile });
     const index = new Map<string, number>();
@@ -555,180 +430,8 @@ export class Acceptor {
       first.push(own.start(input));
     }
     const prepared = { k, index, machines, first };
-    starts.set(key, prepared);
+    kernels.set(key, prepared);
     return prepared;
-  }
-
-  /** The kernels that the operation at the beginning of `view` may have begun on. */
-  private *startsOf(view: View, others: boolean): Generator<Start> {
-    const event = view.at(0)!;
-    const { fn = '' } = event;
-    const dev = 'd0';
-    const { profile } = this.kernel;
-    switch (fn) {
-      case 'device_add':
-        for (const start of this.joining(view, event)) {
-          yield { ...start, call: fn, run: (k) => device_add(k, dev) };
-        }
-        return;
-      case 'iommu_probe_device':
-        for (const start of this.joining(view, event)) {
-          yield { ...start, call: fn, run: (k) => iommu_probe_device(k, dev) };
-        }
-        return;
-      case 'device_del': {
-        const drivers = new Set([event.drv ?? null, null, ...view.driversUntilRemoved()]);
-        for (const driver of drivers) {
-          for (const start of this.member(event, driver, event.devGroup, [...drivers])) {
-            yield { ...start, call: fn, run: (k) => device_del(k, dev), meanwhile: [...drivers] };
-          }
-        }
-        return;
-      }
-      case 'device_release_driver_internal':
-      case '__device_release_driver': {
-        const meanwhile = others ? view.driversAhead() : [];
-        for (const start of this.member(event, event.drv ?? null, undefined, meanwhile)) {
-          const run = (k: Kernel) => device_release_driver(k, dev);
-          yield { ...start, call: fn, run, meanwhile };
-        }
-        return;
-      }
-      case 'really_probe': {
-        const driver = event.drv ?? 'driver';
-        for (const start of this.member(event, null, undefined, [driver])) {
-          yield { ...start, call: fn, run: (k) => driver_probe_device(k, dev, driver) };
-        }
-        return;
-      }
-      case 'iommu_attach_group':
-        for (const setup of groups(view.attached(), 'attaching', profile)) {
-          yield { setup, call: fn, run: (k) => iommu_attach_group(k, 'U', 'g0') };
-        }
-        return;
-      case 'iommu_detach_group':
-        for (const setup of groups(view.attached(), 'attached', profile)) {
-          yield { setup, call: fn, run: (k) => iommu_detach_group(k, 'U', 'g0') };
-        }
-        return;
-      case 'iommu_group_claim_dma_owner':
-        for (const setup of groups(view.attached(), 'claiming', profile)) {
-          yield { setup, call: fn, run: (k) => iommu_group_claim_dma_owner(k, 'g0', 'vfio') };
-        }
-        return;
-      case 'iommu_group_release_dma_owner':
-        for (const setup of groups(view.attached(), 'claimed', profile)) {
-          yield { setup, call: fn, run: (k) => iommu_group_release_dma_owner(k, 'g0') };
-        }
-        return;
-      case 'iommu_group_release':
-        for (const setup of groups([], 'left', profile)) {
-          yield { setup, call: fn, run: (k) => iommu_group_put(k, 'g0') };
-        }
-    }
-  }
-
-  /** A device that is new, and the group that it may find. */
-  private *joining(view: View, event: Shown): Generator<Pick<Start, 'setup' | 'vfio'>> {
-    const bus = event.bus ?? null;
-    const drivers = this.drivers(view.driversUntilReturn(), bus);
-    const device: DeviceSetup = { bus, alias: 'a' };
-    const chains = this.chains(bus);
-    if (bus === null || !this.recording.iommuBuses.has(bus)) {
-      yield { setup: { devices: { d0: device }, drivers, ...chains, spareGroups: 0 } };
-      return;
-    }
-    for (const deferred of [false, true]) {
-      const d0 = { ...device, deferred };
-      yield { setup: { devices: { d0 }, drivers, ...chains } };
-      // Another device's group: on its default domain, on another, on none.
-      const found: readonly GroupSetup[] = [
-        { default_domain: 'D0', domain: 'D0' },
-        { default_domain: 'D0', domain: 'U' },
-        { default_domain: null, domain: null },
-      ];
-      for (const g0 of found) {
-        const peer = { bus, alias: 'a', group: 'g0' };
-        const setup = { devices: { peer, d0 }, drivers, groups: { g0 }, ...chains };
-        for (const vfio of this.groupChains()) yield { setup, vfio };
-      }
-    }
-  }
-
-  /** A device that is there, in a group or in none. */
-  private *member(
-    event: Shown,
-    driver: string | null,
-    devGroup: number | null | undefined,
-    others: readonly (string | null)[] = [],
-  ): Generator<Pick<Start, 'setup' | 'vfio'>> {
-    const bus = event.bus ?? null;
-    const names = [...new Set([driver, ...others])].filter((name) => name !== null);
-    const drivers = this.drivers(names, bus, []);
-    const d0: DeviceSetup = { bus, present: bus !== null, ...(driver === null ? {} : { driver }) };
-    const alone = { devices: { d0 }, drivers, spareGroups: 0 };
-    const iommu = bus !== null && this.recording.iommuBuses.has(bus);
-    if (!iommu || devGroup === null || devGroup === undefined) {
-      yield { setup: { ...alone, ...this.chains(bus) } };
-    }
-    if (!iommu || devGroup === null) return;
-    const there = { ...alone, devices: { d0: { ...d0, group: 'g0' } } };
-    const groups: readonly GroupSetup[] = [
-      {},
-      { held: 1 },
-      { blocking_domain: 'B' },
-      { blocking_domain: 'B', held: 1 },
-      { owner: 'vfio', owner_cnt: 1 },
-      { owner_cnt: 0, held: 1 },
-      { default_domain: null, domain: null },
-    ];
-    const peer: DeviceSetup = { bus, group: 'g0' };
-    for (const vfio of this.groupChains()) {
-      for (const g0 of groups) {
-        const setup = { ...there, groups: { g0 }, ...this.chains(bus) };
-        yield { setup, vfio };
-        yield { setup: { ...setup, devices: { ...there.devices, peer } }, vfio };
-      }
-    }
-  }
-
-  /** Whether VFIO listens on the group's chain. */
-  private groupChains(): readonly boolean[] {
-    return this.kernel.profile.groupNotifier ? [false, true] : [false];
-  }
-
-  private drivers(
-    names: readonly string[],
-    bus: string | null,
-    matches: readonly string[] = ['d0'],
-  ): Readonly<Record<string, DriverSetup>> {
-    return Object.fromEntries(
-      names.map((name) => [
-        name,
-        { bus: bus ?? 'pci', matches, managesDma: MANAGES_DMA.has(name) },
-      ]),
-    );
-  }
-
-  /** The buses and who listens on their chains. */
-  private chains(bus: string | null): Pick<KernelSetup, 'buses' | 'blocks' | 'earlyBlocks'> {
-    const { listeners, iommuBuses } = this.recording;
-    const { order, profile } = this.kernel;
-    const name = bus ?? 'pci';
-    const heard = order.filter((fn) => listeners.has(fn));
-    const own = order.indexOf('iommu_bus_notifier');
-    const block = (fn: string): FixedBlock => ({ block: fn, call: listener(fn, profile) });
-    const chain = `${name}->bus_notifier`;
-    const others = name === 'pci' ? heard.filter((fn) => fn !== 'iommu_bus_notifier') : [];
-    return {
-      buses: { [name]: { iommu: bus !== null && iommuBuses.has(name) } },
-      earlyBlocks: {
-        [chain]: others.filter((fn) => order.indexOf(fn) < own && iommuBuses.has(name)).map(block),
-      },
-      blocks: {
-        [chain]: others.filter((fn) => order.indexOf(fn) > own || !iommuBuses.has(name)).map(block),
-      },
-    };
   }
 }
 
@@ -755,264 +458,6 @@ function judges(entity: string): boolean {
 export function begins(event: Shown): boolean {
   const { type, fn = '' } = event;
   return type === 'function_call' && (OPERATIONS.has(fn) || LEAVES.has(fn));
-}
-
-/** A callback on a chain that does nothing which is seen but what the recording shows in it. */
-function listener(fn: string, profile: KernelProfile): NotifierCall {
-  return function* ({ action, payload }) {
-    const dev = String(payload.dev);
-    const value =
-      fn === GROUP_LISTENER
-        ? GROUP_ACTIONS.indexOf(action as GroupAction) + 1
-        : busActionValue(profile.numbering, action as BusAction);
-    yield* trace({
-      type: 'callback_call',
-      fn,
-      dev,
-      ...(value === undefined ? {} : { action: value }),
-    });
-    const ret = fn === 'pci_notify' ? 0 : yield* choose([0, 1], `${fn} returns`);
-    yield* trace({ type: 'callback_return', fn, ret });
-    return ret;
-  };
-}
-
-/** Groups whose members are known by the order in which they are attached. */
-function* groups(
-  attached: readonly string[],
-  how: 'attaching' | 'attached' | 'claiming' | 'claimed' | 'left',
-  profile: KernelProfile,
-): Generator<Start['setup']> {
-  const members = attached.length === 0 && how !== 'left' ? ['d0'] : attached;
-  const devices: Record<string, DeviceSetup> = Object.fromEntries(
-    members.map((dev) => [dev, { group: 'g0' }]),
-  );
-  const owned = profile.dmaOwnership ? { owner: 'vfio', owner_cnt: 1 } : {};
-  const blocked = { ...owned, blocking_domain: 'B' };
-  const base = { default_domain: 'D0' };
-  const found: Record<typeof how, readonly GroupSetup[]> = {
-    attaching: [
-      { ...base, domain: 'D0' },
-      { ...base, ...blocked, domain: 'B' },
-      { default_domain: null, domain: null },
-      { ...base, domain: 'X' },
-    ],
-    attached: [
-      { ...base, domain: 'U' },
-      { ...base, ...blocked, domain: 'U' },
-      { default_domain: null, domain: 'U' },
-    ],
-    claiming: [
-      { ...base, domain: 'D0', owner_cnt: 0 },
-      { ...base, domain: 'D0', owner_cnt: 0, blocking_domain: 'B' },
-      { ...base, domain: 'D0', owner_cnt: 1 },
-      { ...base, domain: 'X', owner_cnt: 0 },
-    ],
-    claimed: [
-      { ...base, ...blocked, domain: 'B' },
-      { ...base, ...blocked, domain: 'D0' },
-    ],
-    left: [
-      { default_domain: null, domain: null, held: 1 },
-      { ...base, domain: 'D0', held: 1 },
-    ],
-  };
-  for (const g0 of found[how]) {
-    yield { devices, groups: { g0 }, domains: ['U', 'X', 'B', 'D0'], spareGroups: 0 };
-  }
-}
-
-/** Events from one on, with devices by the order in which they come: `d0`, `d1`, … */
-class View {
-  looked = 0;
-  private readonly names = new Names();
-  private readonly named: Shown[] = [];
-
-  constructor(
-    readonly events: readonly Shown[],
-    readonly from: number,
-  ) {}
-
-  at(i: number): Shown | undefined {
-    this.saw(i + 1);
-    while (this.named.length <= i && this.from + this.named.length < this.events.length) {
-      this.named.push(this.names.named(this.events[this.from + this.named.length]));
-    }
-    return this.named[i];
-  }
-
-  saw(looked: number): void {
-    this.looked = Math.max(this.looked, looked);
-  }
-
-  /** Drivers that probe the device until the operation returns. */
-  driversUntilReturn(): string[] {
-    const { fn } = this.at(0)!;
-    const drivers = new Set<string>();
-    let depth = 0;
-    for (let i = 0; ; i++) {
-      const event = this.at(i);
-      if (event === undefined) break;
-      if (event.fn === 'really_probe' && event.dev === 'd0' && event.drv) drivers.add(event.drv);
-      if (event.fn !== fn) continue;
-      if (event.type === 'function_call') depth++;
-      else if (--depth === 0) break;
-    }
-    return [...drivers];
-  }
-
-  /** Drivers that are unbound while the device is deleted. */
-  driversUntilRemoved(): string[] {
-    const drivers = new Set<string>();
-    for (let i = 1; ; i++) {
-      const event = this.at(i);
-      if (event === undefined) break;
-      const releases = event.fn?.includes('release_driver') === true;
-      if (!releases && event.type === 'function_call' && !inNotification(event)) break;
-      if (event.dev !== 'd0' && event.dev !== undefined) break;
-      if (releases) {
-        if (event.drv) drivers.add(event.drv);
-        break;
-      }
-    }
-    return [...drivers];
-  }
-
-  /**
-   * Where, from `at` on, an operation of the driver core begins on the very device: a callback does
-   * not call one, since its caller holds the device's lock or has let it go.
-   */
-  ownAgain(at: number): number {
-    const { dev } = this.events[this.from];
-    if (typeof dev !== 'string') return Infinity;
-    for (let i = this.from + at; i < this.events.length; i++) {
-      const event = this.events[i];
-      if (event.dev !== dev || event.type !== 'function_call') continue;
-      if (event.fn !== undefined && OF_DEVICES.has(event.fn)) return i - this.from;
-    }
-    return Infinity;
-  }
-
-  /** Drivers of the device by what follows, null for none among them. */
-  driversAhead(): (string | null)[] {
-    const drivers = new Set<string | null>([null]);
-    for (let i = 1; i < 300; i++) {
-      const event = this.at(i);
-      if (event === undefined) break;
-      if (event.dev !== 'd0' || event.drv === undefined) continue;
-      drivers.add(event.drv);
-      if (event.type === 'function_call') break;
-    }
-    return [...drivers];
-  }
-
-  /** The devices that are attached one after another, by nothing but the operation. */
-  attached(): string[] {
-    const devices = new Set<string>();
-    for (let i = 1; ; i++) {
-      const event = this.at(i);
-      if (event === undefined) break;
-      if (event.type === 'attach_device_to_domain' && event.dev) devices.add(event.dev);
-      const own = event.fn?.startsWith('__iommu') === true;
-      if (!own && event.type !== 'attach_device_to_domain') break;
-      if (event.fn === '__iommu_attach_device' && event.dev) devices.add(event.dev);
-    }
-    return [...devices];
-  }
-}
-
-function inNotification({ fn = '' }: Shown): boolean {
-  return LISTENERS.includes(fn) || fn === GROUP_LISTENER;
-}
-
-/** Names by the order in which they come. */
-class Names {
-  private readonly devices = new Map<string, string>();
-  private readonly others = new Map<string, string>();
-
-  named(event: Shown): Shown {
-    const { dev, group, devGroup, domain } = event;
-    return {
-      ...event,
-      ...(dev ? { dev: numbered(this.devices, dev, 'd') } : {}),
-      ...(group === undefined ? {} : { group: this.groupOf(group) }),
-      ...(typeof devGroup === 'number' ? { devGroup: this.groupOf(devGroup) } : {}),
-      ...(domain === undefined ? {} : { domain: numbered(this.others, domain, 'x') }),
-    };
-  }
-
-  token(event: Shown): string {
-    return JSON.stringify({ ...this.named(event), line: 0 });
-  }
-
-  private groupOf(id: number): number {
-    return Number(numbered(this.others, `group ${id}`, '').slice(0));
-  }
-}
-
-function numbered(names: Map<string, string>, name: string, prefix: string): string {
-  const known = names.get(name);
-  if (known !== undefined) return known;
-  const given = `${prefix}${names.size}`;
-  names.set(name, given);
-  return given;
-}
-
-/** What a probe reads of a struct device. */
-interface DeviceMemory {
-  readonly fields: { readonly iommu_group: string | null; readonly driver: string | null };
-}
-
-type Name = string | number | undefined;
-
-/** What stands for what, of groups and domains. */
-class Bijections {
-  private readonly to = new Map<string, string>();
-  private readonly from = new Map<string, string>();
-
-  same(fact: EventFact, event: Shown): boolean {
-    if (fact.type !== event.type) return false;
-    const told = fact as Partial<Omit<Shown, 'chain'>> & { readonly chain?: string };
-    if (told.fn !== event.fn) return false;
-    // The peer that a device finds is not said by name.
-    if (told.dev !== undefined && event.dev !== undefined && told.dev !== event.dev) return false;
-    if (told.drv !== undefined && event.drv !== undefined && told.drv !== event.drv) return false;
-    if (told.action !== undefined && event.action !== undefined && told.action !== event.action) {
-      return false;
-    }
-    if (event.chain !== undefined) {
-      if ((told.chain?.endsWith('->bus_notifier') === true ? 'bus' : 'group') !== event.chain) {
-        return false;
-      }
-    }
-    if (!sameReturn(event.fn, told.ret, event.ret)) return false;
-    return (
-      this.pair('group', told.group, event.group) && this.pair('domain', told.domain, event.domain)
-    );
-  }
-
-  /** dev->iommu_group, by name and by id. */
-  group(name: string | null, id: number | null): boolean {
-    if (name === null || id === null) return name === id;
-    return this.pair('group', Number(name.slice(1)), id);
-  }
-
-  private pair(kind: string, told: Name, shown: Name): boolean {
-    if (told === undefined || shown === undefined) return true;
-    const [a, b] = [`${kind} ${told}`, `${kind} ${shown}`];
-    if ((this.to.get(a) ?? b) !== b || (this.from.get(b) ?? a) !== a) return false;
-    this.to.set(a, b);
-    this.from.set(b, a);
-    return true;
-  }
-}
-
-/** Which errno it is, the driver says; of a pointer nothing is said. */
-function sameReturn(fn: string | undefined, told: unknown, shown: number | undefined): boolean {
-  if (shown === undefined || typeof told !== 'number' || fn === 'iommu_group_alloc_device') {
-    return true;
-  }
-  return told < 0 ? shown < 0 : told > 1 ? shown > 1 : told === shown;
 }
 
 function said(fact: EventFact): string {
