@@ -91,6 +91,9 @@ export function* iommu_group_claim_dma_owner(
 
 function* __iommu_take_dma_ownership(k: Kernel, group: string, owner: string): Thread<number> {
   if ((yield* load<number>(group, 'owner_cnt')) > 0) return -EPERM;
+  if (k.profile.addBeforeAttach) {
+    yield* trace({ type: 'function_call', fn: '__iommu_take_dma_ownership' });
+  }
   const domain = yield* load<string | null>(group, 'domain');
   const fallback = yield* load<string | null>(group, 'default_domain');
   if (domain !== null && domain !== fallback) return -EBUSY;

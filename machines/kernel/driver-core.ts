@@ -45,6 +45,8 @@ export interface DriverCore<Dev, Drv, Step = unknown> {
   removeDriver(driver: Drv): Operation<boolean, Step>;
   /** The device that was bound to `driver` last. */
   lastBound(driver: Drv): Operation<Dev | null, Step>;
+  /** dev->bus is not NULL: devices of a class alone have none, and nobody is told of them. */
+  hasBus(dev: Dev): boolean;
   /** bus->match */
   matches(dev: Dev, driver: Drv): Operation<boolean, Step>;
   /** dev->driver */
@@ -150,7 +152,8 @@ function* deleteDevice<D, R, S>(core: DriverCore<D, R, S>, dev: D): Operation<nu
   }
   yield* core.notify('DEL_DEVICE', dev);
   if (!(yield* core.removeFromBus(dev))) return -ENODEV;
-  yield* device_release_driver(core, dev);
+  // bus_remove_device does nothing without a bus.
+  if (core.hasBus(dev)) yield* device_release_driver(core, dev);
   yield* core.undefer(dev);
   yield* core.releaseResources(dev);
   if (core.profile.removedDevice) yield* core.notify('REMOVED_DEVICE', dev);
@@ -161,6 +164,7 @@ function* deleteDevice<D, R, S>(core: DriverCore<D, R, S>, dev: D): Operation<nu
 
 /** bus_probe_device, for a bus whose drivers are probed as its devices come (drivers_autoprobe). */
 function* bus_probe_device<D, R, S>(core: DriverCore<D, R, S>, dev: D): Operation<void, S> {
+  if (!core.hasBus(dev)) return;
   yield* core.lock(dev);
   const { bound, leftToAsync } = yield* __device_attach(core, dev, 'all paths', true);
   if (bound || !leftToAsync) {
@@ -250,6 +254,7 @@ export function* device_release_driver<D, R, S>(
  * set, at UNBOUND_DRIVER neither is there.
  */
 function* __device_release_driver<D, R, S>(core: DriverCore<D, R, S>, dev: D): Operation<void, S> {
+  yield* core.entered('__device_release_driver', dev);
   const driver = yield* core.driverOf(dev);
   if (driver === null) return;
   yield* core.removeDriverLinks(dev, driver);
@@ -365,8 +370,8 @@ export function* driver_unregister<D, R, S>(
   return 0;
 }
 
-/** driver_probe_device. Whether the driver is bound now. */
-function* driver_probe_device<D, R, S>(
+/** driver_probe_device, under device_lock. Whether the driver is bound now. */
+export function* driver_probe_device<D, R, S>(
   core: DriverCore<D, R, S>,
   dev: D,
   driver: R,
@@ -377,16 +382,22 @@ function* driver_probe_device<D, R, S>(
   if (core.profile.readyFlag && !(yield* core.isReady(dev))) return false;
   yield* core.entered('really_probe', dev, driver);
   const ret = yield* really_probe(core, dev, driver);
-  yield* core.returned('really_probe', ret);
-  if (ret === -EPROBE_DEFER) yield* core.defer(dev);
+  yield* core.returned('really_probe', core.profile.probedIsOne ? probedUntilV5_13(ret) : ret);
+  if (Math.abs(ret) === EPROBE_DEFER) yield* core.defer(dev);
   if (ret === 0) yield* core.triggerDeferred();
   return ret === 0;
+}
+
+/** Until v5.13 1 was success, and an error 0: the next driver may try its luck. */
+function probedUntilV5_13(ret: number): number {
+  if (ret === 0) return 1;
+  return Math.abs(ret) === EPROBE_DEFER ? -EPROBE_DEFER : 0;
 }
 
 /**
  * really_probe, RP1–RP6, under device_lock.
  *
- * @returns 0: bound; a negative errno
+ * @returns 0: bound; a negative errno; a positive one: what the driver's probe() returned
  */
 function* really_probe<D, R, S>(
   core: DriverCore<D, R, S>,
@@ -401,6 +412,8 @@ function* really_probe<D, R, S>(
     if (profile.notBound && !profile.notBoundNeedsBind) {
       yield* core.notify('DRIVER_NOT_BOUND', dev);
     }
+    if (profile.notBoundNeedsBind) yield* core.entered('device_unbind_cleanup', dev, driver);
+    yield* releaseWhatItUsed(core, dev, profile.devresBeforeDmaTeardown === 'everywhere');
     yield* core.setDriver(dev, null);
     return configured;
   }
@@ -409,7 +422,7 @@ function* really_probe<D, R, S>(
   const probed = linked !== 0 ? linked : yield* core.probe(dev, driver);
   if (probed !== 0) {
     yield* undoProbe(core, dev, driver, linked === 0);
-    return probed;
+    return linked === 0 ? -probed : probed;
   }
   yield* core.entered('driver_bound', dev, driver);
   yield* core.setBound(dev, driver, true);

@@ -3,9 +3,10 @@
  * Source: A1.3 BN1–BN7, bus_set_iommu; INV-41, INV-42.
  */
 
-import { GROUP_ACTIONS } from '../../events/actions.js';
-import type { GroupAction } from '../../events/actions.js';
+import { busActionValue, GROUP_ACTIONS } from '../../events/actions.js';
+import type { BusAction, GroupAction } from '../../events/actions.js';
 import { EBUSY } from '../notifier-chain.js';
+import { trace } from '../step.js';
 import type { Thread } from '../step.js';
 import { ENODEV } from './driver-core.js';
 import { iommu_group_get, iommu_group_put, notifyGroup } from './iommu-group.js';
@@ -27,26 +28,36 @@ const NOTIFY_OK = 1;
 export function iommu_bus_notifier(k: Kernel): NotifierCall {
   return function* ({ action, payload }) {
     const dev = String(payload.dev);
-    const { profile } = k;
-    if (action === 'ADD_DEVICE') {
-      const ret = yield* take(k, dev);
-      // The errno itself is the return value of a callback, and stops the chain (D-A1-8).
-      if (profile.addErrnoStops) return ret;
-      return ret === 0 ? NOTIFY_OK : NOTIFY_DONE;
-    }
-    if (action === profile.groupLeftAt) {
-      if (profile.probeDevice) {
-        yield* iommu_release_device(k, dev);
-        return NOTIFY_OK;
-      }
-      if ((yield* load(dev, 'iommu_group')) !== null) {
-        yield* remove_device(k, dev);
-        return NOTIFY_DONE;
-      }
-    }
-    if (profile.groupNotifier && isRepublished(action)) yield* republish(k, action, dev);
-    return NOTIFY_DONE;
+    const value = busActionValue(k.profile.numbering, action as BusAction);
+    const fn = 'iommu_bus_notifier';
+    const about = { dev, bus: k.busOf(dev), ...(value === undefined ? {} : { action: value }) };
+    yield* trace({ type: 'callback_call', fn, ...about });
+    const ret = yield* notified(k, action, dev);
+    yield* trace({ type: 'callback_return', fn, ret });
+    return ret;
   };
+}
+
+function* notified(k: Kernel, action: string, dev: string): Thread<number> {
+  const { profile } = k;
+  if (action === 'ADD_DEVICE') {
+    const ret = yield* take(k, dev);
+    // The errno itself is the return value of a callback, and stops the chain (D-A1-8).
+    if (profile.addErrnoStops) return ret;
+    return ret === 0 ? NOTIFY_OK : NOTIFY_DONE;
+  }
+  if (action === profile.groupLeftAt) {
+    if (profile.probeDevice) {
+      yield* iommu_release_device(k, dev);
+      return NOTIFY_OK;
+    }
+    if ((yield* load(dev, 'iommu_group')) !== null) {
+      yield* remove_device(k, dev);
+      return NOTIFY_DONE;
+    }
+  }
+  if (profile.groupNotifier && isRepublished(action)) yield* republish(k, action, dev);
+  return NOTIFY_DONE;
 }
 
 /** BN4–BN7. What the group's listeners return is dropped: they cannot veto (INV-42). */

@@ -113,6 +113,9 @@ export function* iommu_detach_group(k: Kernel, domain: string, group: string): T
 
 function* __iommu_detach_group(k: Kernel, domain: string, group: string): Thread<void> {
   const { profile } = k;
+  if (!profile.dmaOwnership) {
+    yield* trace({ type: 'function_call', fn: '__iommu_detach_group', domain });
+  }
   if (!profile.groupDomain) {
     yield* eachDevice(group, (dev) => detached(k, domain, dev));
     return;
@@ -135,6 +138,17 @@ function* __iommu_detach_group(k: Kernel, domain: string, group: string): Thread
 function* detached(k: Kernel, domain: string, dev: string): Thread<number> {
   yield* __iommu_detach_device(k, domain, dev);
   return 0;
+}
+
+/** __iommu_device_set_domain, since v6.5. */
+export function* traceSetDomain(dev: string, domain: string): Thread<void> {
+  yield* trace({ type: 'function_call', fn: '__iommu_device_set_domain', dev, domain });
+}
+
+/** iommu_create_device_direct_mappings: no step of it touches what the model has. */
+export function* traceMappings(k: Kernel, domain: string, dev: string): Thread<void> {
+  const fn = 'iommu_create_device_direct_mappings';
+  yield* trace({ type: 'function_call', fn, dev, bus: k.busOf(dev), domain });
 }
 
 /** Since v5.19: the blocking domain while the group is owned, else the default domain. */
@@ -166,11 +180,14 @@ export function* __iommu_group_set_domain_internal(
     yield* store(group, 'domain', null);
     return 0;
   }
-  yield* trace({ type: 'function_call', fn: '__iommu_group_set_domain_internal', domain });
+  const fn = k.profile.addBeforeAttach
+    ? '__iommu_group_set_domain_internal'
+    : '__iommu_group_set_domain';
+  yield* trace({ type: 'function_call', fn, domain });
   let result = 0;
   const done: string[] = [];
   for (const dev of yield* devicesOf(group)) {
-    yield* trace({ type: 'function_call', fn: '__iommu_device_set_domain', dev, domain });
+    if (k.profile.addBeforeAttach) yield* traceSetDomain(dev, domain);
     const ret = yield* __iommu_attach_device(k, domain, dev);
     done.push(dev);
     if (ret === 0) continue;
@@ -217,6 +234,7 @@ export function* iommu_setup_default_domain(k: Kernel, group: string): Thread<nu
   const old = yield* load<string | null>(group, 'default_domain');
   const domain = yield* iommu_domain_alloc(k);
   if (domain === null) return -ENOMEM;
+  for (const dev of yield* devicesOf(group)) yield* traceMappings(k, domain, dev);
   if (old === null) {
     yield* store(group, 'default_domain', domain);
     yield* send(k.initOf(group), { type: 'do' }, `${group} has its default domain`);

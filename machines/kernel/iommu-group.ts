@@ -98,7 +98,7 @@ function* undoKobject(k: Kernel, group: string, id: number): Thread<void> {
 
 /** iommu_group_release: who put the last reference runs it. */
 function* iommu_group_release(k: Kernel, group: string): Thread<void> {
-  yield* trace({ type: 'function_call', fn: 'iommu_group_release' });
+  yield* trace({ type: 'function_call', fn: 'iommu_group_release', group: groupId(group) });
   if (k.setup.releaseData !== undefined) {
     const release = yield* load<string | null>(group, 'iommu_data_release');
     const data = yield* load<string | null>(group, 'iommu_data');
@@ -239,6 +239,9 @@ function* addDevice(k: Kernel, group: string, dev: string): Thread<number> {
   const gdev = yield* iommu_group_alloc_device(k, group, dev);
   if (typeof gdev === 'number') return gdev;
   const { profile } = k;
+  yield* get(group);
+  yield* store(dev, 'iommu_group', group);
+  if (k.setup.countsMemberships === true) yield* add(k.busOf(dev), k.membershipsOf(dev), 1);
   const order = k.setup.order ?? 'as posted';
   if (order === 'notify first') {
     yield* notifyGroup(k, group, 'ADD_DEVICE', dev);
@@ -257,13 +260,13 @@ function* addDevice(k: Kernel, group: string, dev: string): Thread<number> {
   yield* notifyGroup(k, group, 'ADD_DEVICE', dev);
   if (order === 'under group->mutex') yield* k.unlockGroup(group);
   if (order === 'under a second mutex') yield* unlock(SECOND_MUTEX);
-  if (profile.probeDevice) yield* traceAdded(k, group, dev);
+  if (profile.probeDevice && !profile.addBeforeAttach) yield* traceAdded(k, group, dev);
   return 0;
 }
 
 /**
- * AD1–AD7: links, reference and dev->iommu_group, before the device is on the list. A function of
- * its own since v6.5.
+ * AD1–AD7 but for reference and dev->iommu_group: the links, before the device is on the list. A
+ * function of its own since v6.5, which the tracepoint is in then.
  *
  * @returns the struct group_device, or a negative errno
  */
@@ -272,6 +275,16 @@ export function* iommu_group_alloc_device(
   group: string,
   dev: string,
 ): Thread<string | number> {
+  if (!k.profile.addBeforeAttach) return yield* linkDevice(k, group, dev);
+  const fn = 'iommu_group_alloc_device';
+  yield* trace({ type: 'function_call', fn, dev, bus: k.busOf(dev) });
+  const gdev = yield* linkDevice(k, group, dev);
+  if (typeof gdev !== 'number') yield* traceAdded(k, group, dev);
+  yield* trace({ type: 'function_return', fn });
+  return gdev;
+}
+
+function* linkDevice(k: Kernel, group: string, dev: string): Thread<string | number> {
   if (yield* k.fails('kzalloc(gdev)')) return -ENOMEM;
   if (yield* k.fails(`sysfs_create_link(${dev}/iommu_group)`)) return -ENOMEM;
   const linked = `sysfs_create_link(${dev}/iommu_group)`;
@@ -283,9 +296,6 @@ export function* iommu_group_alloc_device(
     if (yield* link(group, 'links', name)) break;
     name = `${dev}.${i}`;
   }
-  yield* get(group);
-  yield* store(dev, 'iommu_group', group);
-  if (k.setup.countsMemberships === true) yield* add(k.busOf(dev), k.membershipsOf(dev), 1);
   return name === dev ? dev : `${dev} as ${name}`;
 }
 

@@ -13,6 +13,8 @@ import {
   iommu_alloc_default_domain,
   iommu_domain_free,
   iommu_setup_default_domain,
+  traceMappings,
+  traceSetDomain,
 } from './iommu-domain.js';
 import {
   device_group,
@@ -22,7 +24,6 @@ import {
   iommu_group_put,
   iommu_group_remove_device,
   takeOffList,
-  traceAdded,
   traceRemoved,
 } from './iommu-group.js';
 import type { Kernel } from './kernel.js';
@@ -72,6 +73,10 @@ export function* iommu_probe_device(k: Kernel, dev: string): Thread<number> {
   const ret = k.profile.addBeforeAttach
     ? yield* probeUnderLock(k, dev)
     : yield* probeAndAttach(k, dev);
+  // ops->probe_finalize
+  if (ret === 0 && k.profile.finalizeLooksUpDomain) {
+    yield* k.entered('iommu_get_domain_for_dev', dev);
+  }
   yield* k.returned(fn, ret);
   return ret;
 }
@@ -207,35 +212,33 @@ function* probeLocked(k: Kernel, dev: string): Thread<number> {
     yield* dev_iommu_free(k, dev);
     return -ENOMEM;
   }
+  // The reference is the device's from now on.
+  yield* store(dev, 'iommu_group', group);
   const gdev = yield* iommu_group_alloc_device(k, group, dev);
-  if (typeof gdev === 'number') {
-    yield* iommu_deinit_device(k, group, dev);
-    yield* iommu_group_put(k, group);
-    return gdev;
-  }
-  yield* traceAdded(k, group, dev);
   yield* k.lockGroup(group);
-  yield* listAddTail(group, 'devices', gdev);
-  const ret = yield* joinDomain(k, group, dev);
-  if (ret !== 0) {
-    yield* takeOffList(group, dev);
-    yield* freeMember(k, group, dev, gdev);
-    yield* iommu_deinit_device(k, group, dev);
-  }
+  const ret = typeof gdev === 'number' ? gdev : yield* joinList(k, group, dev, gdev);
+  if (ret !== 0) yield* iommu_deinit_device(k, group, dev);
   yield* k.unlockGroup(group);
   if (ret !== 0) yield* iommu_group_put(k, group);
-  yield* iommu_group_put(k, group);
+  return ret;
+}
+
+function* joinList(k: Kernel, group: string, dev: string, gdev: string): Thread<number> {
+  yield* listAddTail(group, 'devices', gdev);
+  const ret = yield* joinDomain(k, group, dev);
+  if (ret === 0) return 0;
+  yield* takeOffList(group, dev);
+  yield* freeMember(k, group, dev, gdev);
   return ret;
 }
 
 /** The domain of a group that has one, else a default domain for it. */
 function* joinDomain(k: Kernel, group: string, dev: string): Thread<number> {
+  const fallback = yield* load<string | null>(group, 'default_domain');
+  if (fallback !== null) yield* traceMappings(k, fallback, dev);
   const domain = yield* load<string | null>(group, 'domain');
-  if (domain === null) {
-    const fallback = yield* load<string | null>(group, 'default_domain');
-    return fallback === null ? yield* iommu_setup_default_domain(k, group) : 0;
-  }
-  yield* trace({ type: 'function_call', fn: '__iommu_device_set_domain', dev, domain });
+  if (domain === null) return fallback === null ? yield* iommu_setup_default_domain(k, group) : 0;
+  yield* traceSetDomain(dev, domain);
   if (k.devices[dev]?.deferred === true) return 0;
   return yield* __iommu_attach_device(k, domain, dev);
 }
@@ -376,15 +379,14 @@ function* joinOnly(k: Kernel, dev: string): Thread<string | null> {
   yield* driverTakes(k, dev);
   const group = yield* device_group(k, dev);
   if (group === null) return null;
+  yield* store(dev, 'iommu_group', group);
   const gdev = yield* iommu_group_alloc_device(k, group, dev);
   if (typeof gdev === 'number') return null;
-  yield* traceAdded(k, group, dev);
   yield* k.lockGroup(group);
   yield* listAddTail(group, 'devices', gdev);
   const domain = yield* load<string | null>(group, 'domain');
   if (domain !== null) yield* __iommu_attach_device(k, domain, dev);
   yield* k.unlockGroup(group);
-  yield* iommu_group_put(k, group);
   return domain === null ? group : null;
 }
 

@@ -1,6 +1,8 @@
 /** What a kernel consists of when its threads begin, as the entities of a scenario. Source: A1.1. */
 
+import type { AnyStateMachine } from 'xstate';
 import { deviceMachine } from '../device.js';
+import type { DeviceLife } from '../device.js';
 import { faultBudgetMachine } from '../fault-budget.js';
 import { idaMachine } from '../ida.js';
 import { kernelLogMachine } from '../kernel-log.js';
@@ -8,6 +10,7 @@ import { membershipFrom } from '../membership.js';
 import { mutexMachine } from '../mutex.js';
 import { struct } from '../object.js';
 import { onceMachine } from '../once.js';
+import type { KernelProfile } from '../profiles/profile.js';
 import type { Entity } from '../scenario.js';
 import {
   BUDGET,
@@ -75,7 +78,7 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
     );
     for (const spare of spares) entities[spare] = struct(undefined, 'INV-21');
     entities[`${dev}->mutex`] = mutexMachine;
-    entities[k.lifeOf(dev)] = deviceMachine(
+    entities[k.lifeOf(dev)] = lifeMachine(
       judged,
       driver !== null ? 'bound' : present(dev) ? 'idle' : 'adding',
     );
@@ -169,6 +172,17 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
     [LOG]: kernelLogMachine(LOGGED),
     ...(k.budget === undefined ? {} : { [BUDGET]: faultBudgetMachine }),
   };
+}
+
+const LIVES = new WeakMap<KernelProfile, Map<DeviceLife, AnyStateMachine>>();
+
+/** deviceMachine, which takes a while to make, one for all devices alike. */
+function lifeMachine(profile: KernelProfile, life: DeviceLife): AnyStateMachine {
+  const made = LIVES.get(profile) ?? new Map<DeviceLife, AnyStateMachine>();
+  LIVES.set(profile, made);
+  const machine = made.get(life) ?? deviceMachine(profile, life);
+  made.set(life, machine);
+  return machine;
 }
 
 /** Drivers that use the DMA API and are bound to members: each is counted since v5.19. */

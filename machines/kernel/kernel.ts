@@ -37,8 +37,8 @@ import { call_fixed_chain, notifier_call_chain } from './notifier-chain.js';
 import type { Chain, FixedBlock } from './notifier-chain.js';
 
 export interface DeviceSetup {
-  /** `pci` where left out. */
-  readonly bus?: string;
+  /** `pci` where left out; null: none, as devices of a class alone. */
+  readonly bus?: string | null;
   /** Its name on its bus, where several have one in turn; else that of the struct. */
   readonly named?: string;
   /**
@@ -108,6 +108,8 @@ export interface KernelSetup {
   readonly buses?: Readonly<Record<string, BusSetup>>;
   /** Blocks by chain: `pci->bus_notifier`, `g0->notifier`. */
   readonly blocks?: Readonly<Record<string, readonly FixedBlock[]>>;
+  /** Those that were registered before the IOMMU core's on their chain. */
+  readonly earlyBlocks?: Readonly<Record<string, readonly FixedBlock[]>>;
   /** Chains that are changed while the threads run, with their entities: kernel/notifier-chain.ts. */
   readonly chains?: readonly Chain[];
   /** Groups that may be made beside those: `g1`, … As many as there are devices where left out. */
@@ -184,8 +186,14 @@ export class Kernel implements DriverCore<string, string, Step> {
     this.entities = kernelEntities(this);
   }
 
+  /** The empty name where it has none. */
   busOf(dev: string): string {
-    return this.devices[dev]?.bus ?? 'pci';
+    const { bus = 'pci' } = this.devices[dev] ?? {};
+    return bus ?? '';
+  }
+
+  hasBus(dev: string): boolean {
+    return this.devices[dev]?.bus !== null;
   }
 
   /** Every domain that there is or may be. */
@@ -280,6 +288,7 @@ export class Kernel implements DriverCore<string, string, Step> {
   }
 
   *addToBus(dev: string): Thread<boolean> {
+    if (!this.hasBus(dev)) return true;
     const bus = this.busOf(dev);
     const { returns = false, named } = this.devices[dev] ?? {};
     if (returns) yield* this.initialize(dev);
@@ -297,6 +306,7 @@ export class Kernel implements DriverCore<string, string, Step> {
   }
 
   *removeFromBus(dev: string): Thread<boolean> {
+    if (!this.hasBus(dev)) return true;
     return yield* klistDel(this.busOf(dev), 'devices', dev);
   }
 
@@ -383,6 +393,11 @@ export class Kernel implements DriverCore<string, string, Step> {
   *notify(action: BusAction, dev: string): Thread<void> {
     const value = busActionValue(this.profile.numbering, action);
     if (value === undefined) return;
+    if (!this.hasBus(dev)) {
+      // bus_notify() is called, and finds no bus.
+      if (this.profile.busNotify) yield* trace({ type: 'bus_notify', dev, action: value });
+      return;
+    }
     const bus = this.busOf(dev);
     const about = { dev, bus, action: value };
     const chain = `${bus}->bus_notifier`;
@@ -403,13 +418,13 @@ export class Kernel implements DriverCore<string, string, Step> {
     if (dmaConfigure !== undefined) return yield* dmaConfigure(dev, this);
     if (yield* this.fails('dma_configure()')) return -EPROBE_DEFER;
     yield* arch_setup_dma_ops(this, dev);
-    if (!this.profile.dmaOwnership || managesDma) return 0;
+    if (!this.profile.dmaOwnership || managesDma || !this.hasIommu(dev)) return 0;
     return yield* iommu_device_use_default_domain(this, dev);
   }
 
   *dmaCleanup(dev: string, driver: string): Thread<void> {
     const { dmaConfigure, managesDma = false } = this.drivers[driver] ?? {};
-    if (dmaConfigure !== undefined || managesDma) return;
+    if (dmaConfigure !== undefined || managesDma || !this.hasIommu(dev)) return;
     yield* iommu_device_unuse_default_domain(this, dev);
   }
 
@@ -461,7 +476,8 @@ export class Kernel implements DriverCore<string, string, Step> {
 
   *entered(fn: string, dev: string, driver?: string): Thread<void> {
     const drv = driver === undefined ? {} : { drv: driver };
-    yield* trace({ type: 'function_call', fn, dev, bus: this.busOf(dev), ...drv });
+    const bus = this.hasBus(dev) ? this.busOf(dev) : null;
+    yield* trace({ type: 'function_call', fn, dev, bus, ...drv });
   }
 
   *returned(fn: string, ret?: number): Thread<void> {
@@ -490,6 +506,11 @@ export class Kernel implements DriverCore<string, string, Step> {
     }
   }
 
+  /** Whether the IOMMU core is on the device's bus. */
+  private hasIommu(dev: string): boolean {
+    return this.hasBus(dev) && (this.buses[this.busOf(dev)]?.iommu ?? true);
+  }
+
   /** Under group->mutex. */
   *lockGroup(group: string): Thread<void> {
     yield* lock(this.mutexOf(group));
@@ -512,7 +533,7 @@ export class Kernel implements DriverCore<string, string, Step> {
       if (!iommu) continue;
       const chain = `${bus}->bus_notifier`;
       const own = { block: IOMMU_BLOCK, call: iommu_bus_notifier(this) };
-      all[chain] = [own, ...(all[chain] ?? [])];
+      all[chain] = [...(this.setup.earlyBlocks?.[chain] ?? []), own, ...(all[chain] ?? [])];
     }
     return all;
   }

@@ -20,6 +20,8 @@ export interface KernelProfile {
   readonly removedDevice: boolean;
   /** BUS_NOTIFY_DRIVER_NOT_BOUND exists; without it a failed probe is silent (B.2 RP6). */
   readonly notBound: boolean;
+  /** really_probe returns 1 for success, 0 for a failure (until v5.13). */
+  readonly probedIsOne: boolean;
   /** NOT_BOUND is sent only after BIND (v5.17, K07). */
   readonly notBoundNeedsBind: boolean;
   /** No probe starts on a device whose device_del has begun (v5.1, whole from v5.9: K08, K09). */
@@ -57,6 +59,8 @@ export interface KernelProfile {
   readonly releasesUnderMutex: boolean;
   /** The default domain is made and attached under group->mutex (v5.15: K11). */
   readonly defaultDomainLocked: boolean;
+  /** When a device has joined, the DMA ops are set up by a look-up of its domain (not v7.2). */
+  readonly finalizeLooksUpDomain: boolean;
   /** dev->iommu is cleared before it is freed (v5.17: K14). */
   readonly devIommuClearedFirst: boolean;
   /** iommu_probe_device_lock is held around a probe (v6.2: K15). */

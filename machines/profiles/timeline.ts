@@ -16,6 +16,7 @@ const V3_6: Facts = {
   removedDevice: false,
   notBound: false,
   notBoundNeedsBind: false,
+  probedIsOne: true,
   deadFlag: false,
   deadChecked: 'nowhere',
   asyncScheduledUnlocked: 'nobody',
@@ -34,6 +35,7 @@ const V3_6: Facts = {
   releasesBeforeGroup: false,
   releasesUnderMutex: false,
   defaultDomainLocked: false,
+  finalizeLooksUpDomain: false,
   devIommuClearedFirst: false,
   probeLocked: false,
   fwspecLocked: false,
@@ -146,7 +148,12 @@ export const CHANGES: readonly Change[] = [
   {
     since: [5, 8],
     by: 'a6a4c7e2c5b8 probe_device/release_device: "Adding to" and "Removing from iommu group"; 9ac8545199a1 release_device before the group is left',
-    facts: { printsRemoval: true, probeDevice: true, releasesBeforeGroup: true },
+    facts: {
+      printsRemoval: true,
+      probeDevice: true,
+      releasesBeforeGroup: true,
+      finalizeLooksUpDomain: true,
+    },
   },
   {
     since: [5, 9],
@@ -161,6 +168,11 @@ export const CHANGES: readonly Change[] = [
       addErrnoStops: false,
       nullGroupChecked: true,
     },
+  },
+  {
+    since: [5, 14],
+    by: 'really_probe returns 0 for success',
+    facts: { probedIsOne: false },
   },
   {
     since: [5, 15],
@@ -253,6 +265,12 @@ export const CHANGES: readonly Change[] = [
     since: [7, 1],
     by: 'a2225b6e834a no driver probes a device before its ADD_DEVICE',
     facts: { readyFlag: true },
+  },
+  {
+    // The earliest kernel recorded that does so; the commit is older.
+    since: [7, 2],
+    by: 'iommu_setup_dma_ops does not look up the domain',
+    facts: { finalizeLooksUpDomain: false },
   },
 ];
 

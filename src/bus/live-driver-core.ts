@@ -92,6 +92,11 @@ export class LiveDriverCore implements DriverCore<BusDevice, BusDriver, Request>
     return done(this.named.get(device.name) === device);
   }
 
+  /** A bus's devices have one. */
+  hasBus() {
+    return true;
+  }
+
   free(device: BusDevice) {
     this.named.delete(device.name);
     return done(undefined);
