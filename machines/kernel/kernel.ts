@@ -291,10 +291,18 @@ export class Kernel implements DriverCore<string, string, Step> {
     if (!this.hasBus(dev)) return true;
     const bus = this.busOf(dev);
     const { returns = false, named } = this.devices[dev] ?? {};
-    if (returns) yield* this.initialize(dev);
+    if (returns && (yield* this.wasDeleted(dev))) yield* this.initialize(dev);
     if (named !== undefined && !(yield* link(bus, 'names', named))) return false;
     yield* listAddTail(bus, 'devices', dev);
     return true;
+  }
+
+  /** Whether the struct is that of a device that is gone: asked by the model, not by the kernel. */
+  private *wasDeleted(dev: string): Thread<boolean> {
+    const event = { type: 'read', field: 'state_in_sysfs' };
+    const label = `read ${dev}->state_in_sysfs`;
+    const reply = yield { type: 'send', entity: dev, event, label, hidden: true };
+    return (reply as { readonly value: unknown }).value === false;
   }
 
   /** device_initialize of the struct that takes the place of a deleted one. */

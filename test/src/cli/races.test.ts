@@ -72,7 +72,7 @@ S1/fixed: callers serialise
   });
 
   test.each([
-    [['S11'], /no race is called "S11" \(did you mean S1\?\); hotrace races lists them/],
+    [['S11'], /no race is called "S11" \(did you mean K11, S1\?\); hotrace races lists them/],
     [['nothing'], /no race is called "nothing"; hotrace races/],
     [['S1', '--all'], /--all is every race/],
   ])('%j', (args, says) => {
@@ -137,7 +137,7 @@ describe('a variant is a scenario of explore', () => {
   test.each([
     [['S1/nope'], /race S1 has no variant "nope"; it has "bug", "fixed: callers serialise"/],
     [['S1/bug', '--kernel', 'v5.10'], /S1\/bug does not depend on the kernel .*v3\.6\)/],
-    [['S11'], /S11: neither a file nor a scenario .*did you mean S1/],
+    [['S11'], /S11: neither a file nor a scenario .*did you mean K11, S1/],
   ])('%j', (args, says) => {
     const { err, code } = hotrace(['explore', ...args]);
     expect(err).toMatch(says);
