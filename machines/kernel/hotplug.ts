@@ -57,8 +57,13 @@ function scenarioOn(profile: KernelProfile, told: Hotplug): Scenario {
   const machines = all.flatMap(({ block, is }): [string, Entity][] =>
     typeof is === 'function' ? [] : [[block, listening(is)]],
   );
-  const names = [...new Set(all.map(({ on }) => on))];
-  const changed = names.filter((name) => onChain(name, all).some(leavesOrComes));
+  const later = Object.entries(rest.buses ?? {})
+    .filter(([, { iommu }]) => iommu === 'later')
+    .map(([bus]) => `${bus}->bus_notifier`);
+  const names = [...new Set([...later, ...all.map(({ on }) => on)])];
+  const changed = names.filter(
+    (name) => later.includes(name) || onChain(name, all).some(leavesOrComes),
+  );
   const fixed = names.filter((name) => !changed.includes(name));
   return kernelScenario({
     ...rest,
@@ -138,7 +143,7 @@ function chainEntities(
   const there = on.filter(({ registered = true }) => registered);
   const bus = Object.keys(buses).find((each) => `${each}->bus_notifier` === name);
   // The IOMMU core's block goes first: it was registered before drivers could.
-  const core = bus !== undefined && (buses[bus].iommu ?? true) ? [IOMMU_BLOCK] : [];
+  const core = bus !== undefined && (buses[bus].iommu ?? true) === true ? [IOMMU_BLOCK] : [];
   const input = {
     [name]: [
       ...core.map((block) => ({ block, priority: 0 })),

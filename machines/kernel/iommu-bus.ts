@@ -8,7 +8,9 @@ import type { BusAction, GroupAction } from '../../events/actions.js';
 import { EBUSY } from '../notifier-chain.js';
 import { trace } from '../step.js';
 import type { Thread } from '../step.js';
+import { UnsupportedByKernelError } from '../unsupported-by-kernel.js';
 import { ENODEV } from './driver-core.js';
+import { IOMMU_BLOCK } from './entity-names.js';
 import { iommu_group_get, iommu_group_put, notifyGroup } from './iommu-group.js';
 import {
   add_device,
@@ -83,13 +85,20 @@ function* take(k: Kernel, dev: string): Thread<number> {
  * bus_set_iommu: until v6.0. Register first, then scan: a device that comes meanwhile is met by both
  * (P-A1-3).
  *
- * @param chain the bus's chain
+ * @param chain the bus's chain, which is changed while the threads run
  * @returns 0; -EBUSY: the bus has an IOMMU already; what the scan came to
  */
-export function* bus_set_iommu(k: Kernel, bus: string, chain: Chain): Thread<number> {
+export function* bus_set_iommu(
+  k: Kernel,
+  bus: string,
+  chain: Chain = k.changedChain(`${bus}->bus_notifier`),
+): Thread<number> {
+  if (k.profile.busSetAtRegister) {
+    throw new UnsupportedByKernelError('bus_set_iommu', k.profile.name);
+  }
   if ((yield* load(bus, 'iommu_ops')) !== null) return -EBUSY;
   yield* store(bus, 'iommu_ops', 'ops');
-  const block = k.profile.blockPerBus ? `iommu_bus_nb of ${bus}` : 'iommu_bus_nb';
+  const block = k.profile.blockPerBus ? blockOf(bus) : IOMMU_BLOCK;
   yield* notifier_chain_register(chain, block);
   let ret = 0;
   let dev = yield* k.nextOn(bus, null);
@@ -101,6 +110,11 @@ export function* bus_set_iommu(k: Kernel, bus: string, chain: Chain): Thread<num
   yield* notifier_chain_unregister(chain, block);
   yield* store(bus, 'iommu_ops', null);
   return ret;
+}
+
+/** The block that the IOMMU core makes for a bus of its own (v3.18). */
+export function blockOf(bus: string): string {
+  return `${IOMMU_BLOCK} of ${bus}`;
 }
 
 /** add_iommu_group, probe_iommu_group: of each device that the scan meets. */

@@ -135,7 +135,7 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
         drivers: Object.keys(k.drivers).filter(registered),
         ...(names.length === 0 ? {} : { names: names.filter((dev) => present(dev)).map(nameOf) }),
         ...(setup.driversLeave === true ? { walked: [] } : {}),
-        iommu_ops: (k.buses[bus].iommu ?? true) ? 'ops' : null,
+        iommu_ops: k.hasIommuAtStart(bus) ? 'ops' : null,
         ...Object.fromEntries(
           setup.countsMemberships === true
             ? Object.keys(k.devices)

@@ -7,6 +7,7 @@ import { busActionValue } from '../../events/actions.js';
 import type { BusAction } from '../../events/actions.js';
 import type { EventFact } from '../../events/event.js';
 import type { KernelProfile } from '../profiles/profile.js';
+import { SetupError } from '../setup-error.js';
 import type { Entity } from '../scenario.js';
 import { lock, mayFail, SELF, send, spawn, trace, unlock } from '../step.js';
 import type { Step, Thread } from '../step.js';
@@ -15,7 +16,7 @@ import { iommu_device_unuse_default_domain, iommu_device_use_default_domain } fr
 import { device_attach, ENODEV, ENOMEM, EPROBE_DEFER } from './driver-core.js';
 import type { DriverCore, UeventAction } from './driver-core.js';
 import { BUDGET, DRIVERS_BASE, IOMMU_BLOCK } from './entity-names.js';
-import { iommu_bus_notifier } from './iommu-bus.js';
+import { blockOf, iommu_bus_notifier } from './iommu-bus.js';
 import type { GroupVariant } from './iommu-group.js';
 import { kernelEntities, NEW_DEVICE } from './kernel-entities.js';
 import {
@@ -93,8 +94,11 @@ export interface GroupSetup {
 }
 
 export interface BusSetup {
-  /** bus_set_iommu was called before the threads begin; so it was where left out. */
-  readonly iommu?: boolean;
+  /**
+   * bus_set_iommu was called before the threads begin (so it was where left out), never, or by one of
+   * them.
+   */
+  readonly iommu?: boolean | 'later';
 }
 
 /** What there is before the threads begin. */
@@ -112,7 +116,7 @@ export interface KernelSetup {
   readonly earlyBlocks?: Readonly<Record<string, readonly FixedBlock[]>>;
   /** Chains that are changed while the threads run, with their entities: kernel/notifier-chain.ts. */
   readonly chains?: readonly Chain[];
-  /** Groups that may be made beside those: `g1`, … As many as there are devices where left out. */
+  /** Groups that may be made beside those: `g1`, … Two for each device where left out. */
   readonly spareGroups?: number;
   /** struct dev_iommu that may be allocated for a device beside its first; 1 where left out. */
   readonly spareParams?: number;
@@ -170,7 +174,9 @@ export class Kernel implements DriverCore<string, string, Step> {
     this.driversLeave = setup.driversLeave ?? false;
     const { mayFail: fails = false } = setup;
     this.budget = fails === false || (fails !== true && fails.length === 0) ? undefined : BUDGET;
-    const core = { [IOMMU_BLOCK]: iommu_bus_notifier(this) };
+    const notifier = iommu_bus_notifier(this);
+    const names = [IOMMU_BLOCK, ...Object.keys(this.buses).map(blockOf)];
+    const core = Object.fromEntries(names.map((block) => [block, notifier]));
     this.chains = new Map(
       (setup.chains ?? []).map((chain) => [
         chain.name,
@@ -179,7 +185,8 @@ export class Kernel implements DriverCore<string, string, Step> {
     );
     this.starts = startingGroups(setup);
     const first = Object.keys(this.starts).length;
-    const spare = setup.spareGroups ?? Object.keys(this.devices).length;
+    // Where a device is taken in twice at the same time, each makes one.
+    const spare = setup.spareGroups ?? 2 * Object.keys(this.devices).length;
     this.groups = [...Object.keys(this.starts), ...numbered('g', first, spare)];
     this.spareDomains = numbered('D', first, setup.spareDomains ?? 2 * this.groups.length);
     this.blocks = this.withIommu(setup.blocks ?? {});
@@ -262,7 +269,10 @@ export class Kernel implements DriverCore<string, string, Step> {
   /** A chain that is changed while the threads run. Throws where the set-up has none of the name. */
   changedChain(name: string): Chain {
     const chain = this.chains.get(name);
-    if (chain === undefined) throw new Error(`nothing registers on ${name}: say so of a listener`);
+    if (chain === undefined) {
+      const advice = 'say of a listener that it is not registered, or that it unregisters';
+      throw new SetupError(`${name} is a chain that nobody changes`, advice);
+    }
     return chain;
   }
 
@@ -516,7 +526,7 @@ export class Kernel implements DriverCore<string, string, Step> {
 
   /** Whether the IOMMU core is on the device's bus. */
   private hasIommu(dev: string): boolean {
-    return this.hasBus(dev) && (this.buses[this.busOf(dev)]?.iommu ?? true);
+    return this.hasBus(dev) && (this.buses[this.busOf(dev)]?.iommu ?? true) !== false;
   }
 
   /** Under group->mutex. */
@@ -532,13 +542,18 @@ export class Kernel implements DriverCore<string, string, Step> {
     return Object.keys(this.buses)[0];
   }
 
+  /** Whether the IOMMU core is on a bus when the threads begin. */
+  hasIommuAtStart(bus: string): boolean {
+    return (this.buses[bus]?.iommu ?? true) === true;
+  }
+
   /** The IOMMU core's block goes first: it was registered before drivers could. */
   private withIommu(
     blocks: Readonly<Record<string, readonly FixedBlock[]>>,
   ): Readonly<Record<string, readonly FixedBlock[]>> {
     const all = { ...blocks };
-    for (const [bus, { iommu = true }] of Object.entries(this.buses)) {
-      if (!iommu) continue;
+    for (const bus of Object.keys(this.buses)) {
+      if (!this.hasIommuAtStart(bus)) continue;
       const chain = `${bus}->bus_notifier`;
       const own = { block: IOMMU_BLOCK, call: iommu_bus_notifier(this) };
       all[chain] = [...(this.setup.earlyBlocks?.[chain] ?? []), own, ...(all[chain] ?? [])];

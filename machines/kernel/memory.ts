@@ -4,6 +4,7 @@
  */
 
 import type { EventFact } from '../../events/event.js';
+import { SetupError } from '../setup-error.js';
 import type { Fields, ObjectEvent, ObjectReply } from '../object.js';
 import { lock, mayFail, send, unlock } from '../step.js';
 import type { Thread } from '../step.js';
@@ -139,7 +140,9 @@ export function* nextName(object: string, field: string): Thread<string> {
   const label = `next of ${object}->${field}`;
   const reply = yield { type: 'send', entity: object, event, label, hidden: true };
   const { value } = reply as Extract<ObjectReply, { type: 'value' }>;
-  if (value === null) throw new Error(`the set-up has too few ${field}`);
+  if (value === null) {
+    throw new SetupError(`the set-up has too few ${field}`, 'let it have more: spareGroups, …');
+  }
   return value as string;
 }
 

@@ -40,6 +40,8 @@ export interface KernelProfile {
   readonly busNotify: boolean;
   /** The IOMMU core has a notifier block for each bus (v3.18; one for all before: K01). */
   readonly blockPerBus: boolean;
+  /** A bus gets its IOMMU from iommu_device_register, and there is no bus_set_iommu (v6.1). */
+  readonly busSetAtRegister: boolean;
   /** A group has a default domain and a domain, to which who joins is attached (v4.2). */
   readonly groupDomain: boolean;
   /** What a failed attach leaves of an add: all (K21), the link in the group, nothing (v4.15, v5.5). */

@@ -25,6 +25,7 @@ const V3_6: Facts = {
   addErrnoStops: true,
   busNotify: false,
   blockPerBus: false,
+  busSetAtRegister: false,
   groupDomain: false,
   failedAttach: 'ignored',
   groupAttributes: false,
@@ -212,6 +213,7 @@ export const CHANGES: readonly Change[] = [
       uniquePriority: ['blocking', 'atomic'],
       robustCall: ['blocking', 'raw'],
       failedKobjectAdd: 'put',
+      busSetAtRegister: true,
     },
   },
   {

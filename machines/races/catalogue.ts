@@ -4,6 +4,7 @@ import { NEWEST } from '../profiles/timeline.js';
 import type { KernelProfile } from '../profiles/profile.js';
 import type { Scenario } from '../scenario.js';
 import { addRemove } from './add-remove.js';
+import { addTwice } from './add-twice.js';
 import { storm } from './storm.js';
 import { chainCallback } from './chain-callback.js';
 import { chainUnregister } from './chain-unregister.js';
@@ -15,6 +16,8 @@ export interface CatalogueEntry {
   readonly about: string;
   /** It looks at the generation of the kernel. */
   readonly perKernel?: true;
+  /** The generation that is explored where none is named; the newest where left out. */
+  readonly kernel?: string;
   /** @param profile the newest generation where left out */
   make(profile?: KernelProfile): Scenario;
 }
@@ -44,6 +47,20 @@ export const CATALOGUE: readonly CatalogueEntry[] = [
     name: 'add-remove-serialised',
     about: 'as posted, and callers serialise adding and removing (P-A1-2)',
     make: () => addRemove({ serialised: true }),
+  },
+  {
+    name: 'add-twice',
+    about: 'an IOMMU comes to a bus while a device does, which is added twice (P-A1-3)',
+    perKernel: true,
+    kernel: 'v3.6',
+    make: (profile = NEWEST) => addTwice(false)(profile),
+  },
+  {
+    name: 'add-twice-checked',
+    about: 'the same, where dev->iommu_group is looked at before (P-A1-4)',
+    perKernel: true,
+    kernel: 'v3.6',
+    make: (profile = NEWEST) => addTwice(true)(profile),
   },
   {
     name: 'storm',

@@ -26,7 +26,10 @@ export async function loadScenario(
   library: string,
   kernel?: string,
 ): Promise<Scenario> {
-  if (kernel === undefined) return (await makerOf(named, library)).make(NEWEST);
+  if (kernel === undefined) {
+    const { make, first = NEWEST } = await makerOf(named, library);
+    return make(first);
+  }
   const profile = kernelOf(kernel);
   const { make, alike } = await makerOf(named, library);
   if (alike !== undefined) {
@@ -38,6 +41,8 @@ export async function loadScenario(
 
 interface Maker {
   readonly make: (profile: KernelProfile) => Scenario | Promise<Scenario>;
+  /** The generation that is explored where none is named; the newest where left out. */
+  readonly first?: KernelProfile;
   /** Why it is the same on every kernel; undefined where it is not. */
   readonly alike: string | undefined;
 }
@@ -46,7 +51,8 @@ async function makerOf(named: string, library: string): Promise<Maker> {
   const known = CATALOGUE.find(({ name }) => name === named);
   if (known !== undefined) {
     const alike = known.perKernel === true ? undefined : 'it is the same for all';
-    return { make: (profile) => known.make(profile), alike };
+    const first = known.kernel === undefined ? NEWEST : kernelOf(known.kernel);
+    return { make: (profile) => known.make(profile), first, alike };
   }
   const variant = variantOf(named);
   return variant ?? fromFile(named, library);

@@ -3,6 +3,7 @@
 import { inspect } from 'node:util';
 import type { EventFact } from '../../events/event.js';
 import { stable } from '../../machines/intern.js';
+import { isSetupError } from '../../machines/setup-error.js';
 import type { Step, Thread, ThreadBody } from '../../machines/step.js';
 import { isUnsupported } from '../../machines/unsupported-by-kernel.js';
 
@@ -53,11 +54,13 @@ export class ThreadRun {
     }
   }
 
-  /** What the kernel does not have cannot be explored on it; all else that is thrown is a finding. */
+  /** What the kernel or the set-up does not have cannot be explored; all else is a finding. */
   private fail(error: unknown): void {
     if (isUnsupported(error)) {
       const { message: what } = error;
       this.fault = { what, advice: 'choose another kernel', cause: error };
+    } else if (isSetupError(error)) {
+      this.fault = { what: error.message, advice: error.advice, cause: error };
     } else this.failure = { error };
   }
 

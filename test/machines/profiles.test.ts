@@ -85,6 +85,7 @@ describe('facts at the version that changed them', () => {
     ['slotHoldsBus', 'v6.12', 'v6.13', false, true],
     ['busNotify', 'v6.2', 'v6.3', false, true],
     ['blockPerBus', 'v3.17', 'v3.18', false, true],
+    ['busSetAtRegister', 'v6.0', 'v6.1', false, true],
     ['groupDomain', 'v4.1', 'v4.2', false, true],
     ['failedAttach', 'v4.14', 'v4.15', 'ignored', 'keeps link'],
     ['failedAttach', 'v5.4', 'v5.5', 'keeps link', 'unwound'],
