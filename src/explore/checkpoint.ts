@@ -28,7 +28,7 @@ export class CheckpointError extends Error {
   override readonly name = 'CheckpointError';
 }
 
-const FORMAT = 'hotrace checkpoint 1\n';
+const FORMAT = 'hotrace checkpoint 2\n';
 /** Bytes that are read or written at once. */
 const CHUNK = 1 << 24;
 /** Bytes of the line of JSON, at most. */

@@ -80,7 +80,7 @@ export class Futures {
     const limited = (n: number) => (n > trie.size ? ENDLESS : n);
     const count = (node: number): boolean => {
       let grown = false;
-      const spawned = trie.kind[node] === Kind.Spawn ? trie.root(trie.other[node]) : 0;
+      const spawned = trie.kind[node] === Kind.Spawn ? trie.startedBy(node) : 0;
       for (let e = 0; e < entities; e++) {
         let after = 0;
         for (const child of trie.children(node))
@@ -109,7 +109,7 @@ export class Futures {
       again = false;
       for (let node = trie.size - 1; node > 0; node--) {
         for (const child of trie.children(node)) if (include(node, child)) again = true;
-        if (trie.kind[node] === Kind.Spawn && include(node, trie.root(trie.other[node]))) {
+        if (trie.kind[node] === Kind.Spawn && include(node, trie.startedBy(node))) {
           again = true;
         }
         if (count(node)) again = true;

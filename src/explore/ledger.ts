@@ -132,7 +132,8 @@ export class Ledger {
       values.intern(entry.value);
     } else if ('node' in entry) {
       const [node, reply] = entry.node;
-      if (node === 0) trie.root(reply);
+      if (node < 0) trie.startedBy(-node);
+      else if (node === 0) trie.root(reply);
       else trie.child(node, reply);
     } else {
       const table = this.tables[entry.machine];

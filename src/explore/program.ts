@@ -180,7 +180,7 @@ export class Program {
       row[entity] = table.next[row[entity] * table.stride + trie.event[node]];
     } else if (trie.kind[node] === Kind.Spawn) {
       const other = trie.other[node];
-      row[entities + other] = trie.root(other);
+      row[entities + other] = trie.startedBy(node);
     }
     row[entities + t] = next;
     return next;

@@ -400,7 +400,7 @@ export class Round {
     }
     this.standsAt(node);
     if (program.trie.kind[from] === Kind.Spawn) {
-      this.standsAt(program.trie.root(program.trie.other[from]));
+      this.standsAt(program.trie.startedBy(from));
     }
     const bound = this.options.bounds?.depth;
     if (bound !== undefined && steps >= bound) this.stop('depth');

@@ -18,7 +18,7 @@ export interface SavedProgram {
   /** From 1: 0 is undefined. */
   readonly values: readonly unknown[];
   readonly machines: readonly SavedMachine[];
-  /** By node, from 1: parent and reply; of a root 0 and its thread. */
+  /** By node, from 1: as `ThreadTrie.number` is told. */
   readonly nodes: readonly (readonly [parent: number, reply: number])[];
   /** By node, from 1: what it does, to see that it does so still. */
   readonly does: readonly (readonly [kind: number, entity: number, event: number])[];
@@ -58,7 +58,9 @@ export function saveProgram(program: Program): SavedProgram {
   const does: [number, number, number][] = [];
   for (let node = 1; node < trie.size; node++) {
     const parent = trie.parent[node];
-    nodes.push([parent, parent === 0 ? trie.thread[node] : trie.reply[node]]);
+    const spawner = trie.spawner[node];
+    if (parent === 0 && spawner !== 0) nodes.push([-spawner, 0]);
+    else nodes.push([parent, parent === 0 ? trie.thread[node] : trie.reply[node]]);
     does.push([trie.kind[node], trie.entity[node], trie.event[node]]);
   }
   return {
@@ -116,7 +118,12 @@ export function restoreProgram(program: Program, saved: SavedProgram): void {
     machines[i].grow();
   });
   saved.nodes.forEach(([parent, reply], i) => {
-    const node = parent === 0 ? trie.root(reply) : trie.child(parent, reply);
+    const node =
+      parent < 0
+        ? trie.startedBy(-parent)
+        : parent === 0
+          ? trie.root(reply)
+          : trie.child(parent, reply);
     const [kind, entity, event] = saved.does[i];
     const same =
       node === i + 1 &&

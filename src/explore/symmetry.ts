@@ -426,6 +426,12 @@ export class SymmetryGroup {
   private makeNode(node: number, swap: Swap): number {
     const { trie } = this.program;
     const parent = trie.parent[node];
+    const spawner = trie.spawner[node];
+    if (parent === 0 && spawner !== 0) {
+      const start = trie.startedBy(this.node(spawner, swap));
+      this.checkImage(node, start, swap);
+      return start;
+    }
     if (parent === 0) {
       const { name } = trie.threads[trie.thread[node]];
       const image = trie.indexOf(this.renamedThread(name, swap));

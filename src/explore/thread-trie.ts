@@ -66,10 +66,17 @@ export class ThreadTrie {
   private readonly firstChild: number[] = [0];
   private readonly moreChildren: (Map<number, number> | undefined)[] = [undefined];
   private readonly roots: number[] = [];
+  /** The node of the spawn that started the thread; 0 of one that is declared. */
+  readonly spawner: number[] = [0];
+  /** First nodes by the node of the spawn. */
+  private readonly started = new Map<number, number>();
   private readonly loopHeads = new Map<string, number>();
   /** A thread that stands at a node: mostly the next node that is made follows it. */
   private live: { readonly node: number; readonly run: ThreadRun } | undefined;
-  /** How nodes get their numbers: told as node and reply, of a root as 0 and thread. */
+  /**
+   * How nodes get their numbers: told as node and reply; the first of a declared thread as 0 and the
+   * thread, of one that is spawned as the node of the spawn, negative, and 0.
+   */
   number: Numbering = numberedHere;
   /** Some thread has marked the head of a loop. */
   hasLoops = false;
@@ -112,7 +119,27 @@ export class ThreadTrie {
     return this.number(
       () => this.roots[thread],
       () => [0, thread],
-      () => (this.roots[thread] = this.make(thread, 0, 0)),
+      () => (this.roots[thread] = this.make(thread, 0, 0, 0)),
+    );
+  }
+
+  /**
+   * The first node of the thread that the spawn at `node` starts. Each spawn has one of its own: what
+   * is spawned may depend on the way there.
+   */
+  startedBy(node: number): number {
+    return this.started.get(node) ?? this.newStart(node);
+  }
+
+  private newStart(node: number): number {
+    return this.number(
+      () => this.started.get(node),
+      () => [-node, 0],
+      () => {
+        const made = this.make(this.other[node], 0, 0, node);
+        this.started.set(node, made);
+        return made;
+      },
     );
   }
 
@@ -134,7 +161,7 @@ export class ThreadTrie {
   }
 
   private makeChild(node: number, reply: number): number {
-    const made = this.make(this.thread[node], node, reply);
+    const made = this.make(this.thread[node], node, reply, this.spawner[node]);
     if (this.firstReply[node] < 0) {
       this.firstReply[node] = reply;
       this.firstChild[node] = made;
@@ -146,7 +173,7 @@ export class ThreadTrie {
 
   /** The state that a loop's head was marked with, as text. */
   headOf(node: number): string {
-    return [...this.loopHeads].find(([, head]) => head === node)![0].replace(/^\d+ /, '');
+    return [...this.loopHeads].find(([, head]) => head === node)![0].replace(/^\d+ \d+ /, '');
   }
 
   /** The children that were met. */
@@ -173,21 +200,22 @@ export class ThreadTrie {
     return `thread "${this.threads[this.thread[node]].name}", step ${this.depth[node] + 1}`;
   }
 
-  private make(thread: number, parent: number, reply: number): number {
+  /** @param spawner the node of the spawn that started the thread, 0 for none */
+  private make(thread: number, parent: number, reply: number, spawner: number): number {
     const { name } = this.threads[thread];
     const depth = parent === 0 ? 0 : this.depth[parent] + 1;
     const where = `thread "${name}", step ${depth + 1}`;
-    const run = this.runTo(thread, parent, reply);
+    const run = this.runTo(thread, parent, reply, spawner);
     const { loop } = run;
     if (loop !== undefined) {
-      const key = `${thread} ${loop}`;
+      const key = `${thread} ${spawner} ${loop}`;
       const head = this.loopHeads.get(key);
       if (head !== undefined) return head;
       this.loopHeads.set(key, this.size);
       this.hasLoops = true;
     }
     try {
-      const node = this.add(thread, parent, reply, depth, run, where);
+      const node = this.add(thread, parent, reply, depth, run, where, spawner);
       this.live = { node, run };
       return node;
     } catch (thrown) {
@@ -207,8 +235,9 @@ export class ThreadTrie {
   }
 
   /** The thread at the node after `reply` at `parent`: the one that stands there, or a new one. */
-  private runTo(thread: number, parent: number, reply: number): ThreadRun {
-    const { name, body } = this.threads[thread];
+  private runTo(thread: number, parent: number, reply: number, spawner: number): ThreadRun {
+    const { name } = this.threads[thread];
+    const body = this.bodyOf(thread, spawner);
     if (parent === 0) return new ThreadRun(body, name);
     const { live } = this;
     this.live = undefined;
@@ -246,6 +275,7 @@ export class ThreadTrie {
     depth: number,
     { step, failure, fault, spawned, loop }: ThreadRun,
     where: string,
+    spawner: number,
   ): number {
     if (fault !== undefined) {
       const { what, advice, ...cause } = fault;
@@ -294,6 +324,7 @@ export class ThreadTrie {
     this.event.push(sent?.event ?? -1);
     this.thread.push(thread);
     this.parent.push(parent);
+    this.spawner.push(spawner);
     this.reply.push(reply);
     this.depth.push(depth);
     this.step.push(step);
@@ -319,10 +350,16 @@ export class ThreadTrie {
 
   /** A generator that stands at a node, for its place in the file. */
   standing(node: number): object | undefined {
-    const { name, body } = this.threads[this.thread[node]];
-    const run = new ThreadRun(body, name);
+    const thread = this.thread[node];
+    const { name } = this.threads[thread];
+    const run = new ThreadRun(this.bodyOf(thread, this.spawner[node]), name);
     for (const { reply } of this.pathTo(node)) run.goOn(this.values.value(reply));
     return run.generator;
+  }
+
+  private bodyOf(thread: number, spawner: number): ThreadBody {
+    const step = this.step[spawner];
+    return step?.type === 'spawn' ? step.body : this.threads[thread].body;
   }
 
   /** Nodes and the replies that led on from them, to `node`. */
