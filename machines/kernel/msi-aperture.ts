@@ -258,8 +258,9 @@ function* storeAperture(m: MsiDomain, start: DmaAddr, end: DmaAddr): Thread<void
   const mutex = `${m.domain}->mutex`;
   if (m.kept === 'by a mutex of the domain') yield* lock(mutex);
   if (m.kept === 'by a seqcount') yield* add(m.domain, 'seq', 1);
+  const halves = yield* inHalves(m.words);
   for (const word of yield* inOrder(m.stores, 'stores')) {
-    yield* storeWord(m, `aperture_${word}`, word === 'start' ? start : end);
+    yield* storeWord(m.domain, `aperture_${word}`, word === 'start' ? start : end, halves);
   }
   if (m.kept === 'by a seqcount') yield* add(m.domain, 'seq', 1);
   if (m.kept === 'by a mutex of the domain') yield* unlock(mutex);
@@ -268,6 +269,7 @@ function* storeAperture(m: MsiDomain, start: DmaAddr, end: DmaAddr): Thread<void
 function* loadAperture(m: MsiDomain): Thread<Omit<MsiGeometry, 'flag'>> {
   const mutex = `${m.domain}->mutex`;
   if (m.kept === 'by a mutex of the domain') yield* lock(mutex);
+  const halves = yield* inHalves(m.words);
   const order = yield* inOrder(m.loads, 'loads');
   for (;;) {
     if (m.kept === 'by a seqcount') yield* loopHead(order);
@@ -276,7 +278,9 @@ function* loadAperture(m: MsiDomain): Thread<Omit<MsiGeometry, 'flag'>> {
     // read_seqbegin: it is odd while somebody writes.
     if (seq !== undefined && seq % 2 === 1) continue;
     const loaded = { start: '0x0' as DmaAddr, end: '0x0' as DmaAddr };
-    for (const word of order) loaded[word] = yield* loadWord(m, `aperture_${word}`);
+    for (const word of order) {
+      loaded[word] = yield* loadWord(m.domain, `aperture_${word}`, halves);
+    }
     if (seq !== undefined && (yield* load(m.domain, 'seq')) !== seq) continue;
     if (m.kept === 'by a mutex of the domain') yield* unlock(mutex);
     return { aperture_start: loaded.start, aperture_end: loaded.end };
@@ -289,23 +293,30 @@ function* inOrder(order: WordOrder, what: string): Thread<('start' | 'end')[]> {
   return taken === 'start, end' ? ['start', 'end'] : ['end', 'start'];
 }
 
-function* storeWord(m: MsiDomain, field: string, value: DmaAddr): Thread<void> {
-  if (m.words === 'whole') return yield* store(m.domain, field, value);
-  for (const half of yield* halves()) {
-    yield* store(m.domain, `${field}.${half}`, half === 'high' ? high(value) : low(value));
-  }
-}
+type Halves = readonly ('high' | 'low')[];
 
-function* loadWord(m: MsiDomain, field: string): Thread<DmaAddr> {
-  if (m.words === 'whole') return yield* load<DmaAddr>(m.domain, field);
-  const loaded = { high: '0x0' as DmaAddr, low: '0x0' as DmaAddr };
-  for (const half of yield* halves()) {
-    loaded[half] = yield* load<DmaAddr>(m.domain, `${field}.${half}`);
-  }
-  return joined(loaded.high, loaded.low);
-}
-
-function* halves(): Thread<('high' | 'low')[]> {
+/** Which half comes first is the compiler's choice. */
+function* inHalves(words: Words): Thread<Halves | undefined> {
+  if (words === 'whole') return undefined;
   const first = yield* choose(['high', 'low'] as const, 'first half');
   return first === 'high' ? ['high', 'low'] : ['low', 'high'];
+}
+
+function* storeWord(
+  domain: string,
+  field: string,
+  value: DmaAddr,
+  halves: Halves | undefined,
+): Thread<void> {
+  if (halves === undefined) return yield* store(domain, field, value);
+  for (const half of halves) {
+    yield* store(domain, `${field}.${half}`, half === 'high' ? high(value) : low(value));
+  }
+}
+
+function* loadWord(domain: string, field: string, halves: Halves | undefined): Thread<DmaAddr> {
+  if (halves === undefined) return yield* load<DmaAddr>(domain, field);
+  const loaded = { high: '0x0' as DmaAddr, low: '0x0' as DmaAddr };
+  for (const half of halves) loaded[half] = yield* load<DmaAddr>(domain, `${field}.${half}`);
+  return joined(loaded.high, loaded.low);
 }

@@ -79,7 +79,9 @@ export function* iommu_dma_compose_msi_msg(m: MsiDevice): Thread<void> {
   }
   const domain = yield* load<string>(m.group, 'domain', 'domain');
   if ((yield* load(domain, 'iova_cookie')) === null) return;
-  const page = yield* load<string>(m.desc, 'iommu_cookie', 'page');
+  const page = yield* load<string | null>(m.desc, 'iommu_cookie', 'page');
+  // WARN_ON(!msi_page)
+  if (page === null) return;
   yield* store(m.message, 'address', yield* load(page, 'iova', 'iova'));
 }
 
