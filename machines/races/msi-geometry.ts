@@ -15,7 +15,7 @@ import { store } from '../kernel/memory.js';
 import { mutexMachine } from '../mutex.js';
 import { struct } from '../object.js';
 import type { ObjectMemory } from '../object.js';
-import type { EntityView, Invariant, Scenario } from '../scenario.js';
+import type { EntityView, Scenario } from '../scenario.js';
 import { lock, unlock } from '../step.js';
 import type { ThreadBody } from '../step.js';
 import { domainEntities, msiDomain, published } from './msi-domain.js';
@@ -100,13 +100,8 @@ export interface TwoSetters {
 /**
  * Two call iommu_msi_set_aperture of one domain. INV-10: one of them is refused. INV-28: what is in
  * the geometry in the end was set by one of them.
- *
- * @param invariants other questions
  */
-export function twoSetters(
-  { stores, serialised }: TwoSetters,
-  invariants?: readonly Invariant[],
-): Scenario {
+export function twoSetters({ stores, serialised }: TwoSetters): Scenario {
   const m: MsiDomain = { ...msiDomain(MSI_V9), stores };
   const setter = (name: 'A' | 'B'): ThreadBody =>
     function* () {
@@ -124,7 +119,7 @@ export function twoSetters(
       returned: struct({ fields: { A: null, B: null } }),
     },
     threads: { 'set_aperture(A)': setter('A'), 'set_aperture(B)': setter('B') },
-    invariants: invariants ?? [
+    invariants: [
       {
         id: 'INV-10',
         says: 'the aperture of a domain is set twice: both callers are told 0',
