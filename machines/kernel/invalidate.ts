@@ -34,12 +34,12 @@ export interface Wish {
 }
 
 /** What a wish is about, in one of the caches. */
-export function meantBy(
-  cache: CacheName,
-  { domain, dev }: Invalidation,
-  { granularity, pasid, first, pages, leaf = false }: Wish,
-): Meant {
-  const where: Meant = { cache, domain, ...(cache === 'DEV_IOTLB' && dev !== null ? { dev } : {}) };
+export function meantBy(cache: CacheName, { domain, dev }: Invalidation, wish: Wish): Meant {
+  const ofDevice = cache === 'DEV_IOTLB' && dev !== null;
+  return within({ cache, domain, ...(ofDevice ? { dev } : {}) }, wish);
+}
+
+function within(where: Meant, { granularity, pasid, first, pages, leaf = false }: Wish): Meant {
   if (granularity === 'domain') return where;
   if (granularity === 'pasid') return { ...where, pasid };
   return { ...where, pasid, first, pages, leafOnly: leaf };
@@ -148,8 +148,7 @@ export function* iommu_tlb_invalidate(
   yield* flush(of, meantBy('IOTLB', of, wish));
   // What the device has cached itself; it knows no domains.
   if ((yield* load(of.dev, 'ats_enabled')) === true) {
-    const { domain: _, ...meant } = meantBy('DEV_IOTLB', of, wish);
-    yield* flush(of, meant);
+    yield* flush(of, within({ cache: 'DEV_IOTLB', dev: of.dev }, wish));
   }
   return 0;
 }

@@ -177,11 +177,9 @@ export function* iommu_put_msi_cookie(m: MsiDomain): Thread<void> {
 function* iommu_dma_init_domain(m: MsiDomain, { start, end }: IovaRange): Thread<number> {
   const iovad = yield* load<string | null>(m.domain, 'iova_cookie', 'iovad');
   if (iovad === null) return -ENODEV;
-  const { range } = (yield* send(
-    iovad,
-    { type: 'read_range' } satisfies IovaEvent,
-    'read iovad->start_pfn',
-  )) as Extract<IovaReply, { type: 'range' }>;
+  const event: IovaEvent = { type: 'read_range' };
+  const reply = yield* send<IovaReply>(iovad, event, 'read iovad->start_pfn');
+  const { range } = reply as Extract<IovaReply, { type: 'range' }>;
   if (range !== null && (range.start !== start || isBelow(end, range.end))) return -EFAULT;
   const init = { type: 'init', start, end } satisfies IovaEvent;
   yield* send(iovad, init, `init_iova_domain(${start}, ${end})`);

@@ -9,7 +9,7 @@ export interface Question {
   readonly id: string;
   readonly entities: readonly string[];
   /** Whether this end is one of those. */
-  is(view: Readonly<Record<string, EntityView>>): boolean;
+  readonly is: (view: Readonly<Record<string, EntityView>>) => boolean;
 }
 
 export interface Reached {
