@@ -94,12 +94,6 @@ export const D_A3_2: Race = race({
       make: () => make({ ...VTD_5_10, unsupported: 'breaks with -EINVAL' }),
     },
     {
-      name: 'right: cells that VT-d has',
-      expected: 'clean',
-      kernel: 'v5.10',
-      make: () => make(VTD_5_10, { caches: [1], granularities: ['pasid', 'page'] }),
-    },
-    {
       name: 'fixed: refused first',
       expected: 'clean',
       kernel: 'not posted',
@@ -110,6 +104,12 @@ export const D_A3_2: Race = race({
       expected: 'clean',
       kernel: 'not posted',
       make: () => make(REPAIRED, UNALIGNED),
+    },
+    {
+      name: 'right: cells that VT-d has',
+      expected: 'clean',
+      kernel: 'v5.10',
+      make: () => make(VTD_5_10, { caches: [1], granularities: ['pasid', 'page'] }),
     },
   ],
 });

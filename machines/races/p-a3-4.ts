@@ -45,16 +45,16 @@ export const P_A3_4: Race = race({
       make: () => make(['VT-d', 'SMMUv3'], 'nothing'),
     },
     {
-      name: 'right: one model',
-      expected: 'clean',
-      kernel: 'posted in 2017',
-      make: () => make(['VT-d'], 'nothing'),
-    },
-    {
       name: 'fixed: model and length',
       expected: 'clean',
       kernel: 'proposed',
       make: () => make(['VT-d', 'SMMUv3'], 'model and length'),
+    },
+    {
+      name: 'right: one model',
+      expected: 'clean',
+      kernel: 'posted in 2017',
+      make: () => make(['VT-d'], 'nothing'),
     },
   ],
 });

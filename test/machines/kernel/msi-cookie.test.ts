@@ -57,15 +57,21 @@ describe('iommu_get_msi_cookie of v4.11', () => {
 });
 
 test('a cookie or a page that cannot be had leaves nothing behind', () => {
+  const cookie = cookieStruct('D');
   const nothing: Invariant = {
     id: 'INV-04',
-    entities: ['returned', 'D'],
-    holds: ({ returned, D }) => {
-      const fields = (view: typeof D) => (view.context as ObjectMemory).fields;
-      const { cookie, page } = fields(returned);
+    entities: ['returned', 'D', 'page', cookie],
+    holds: (view) => {
+      const fields = (name: string) => (view[name].context as ObjectMemory).fields;
+      const { ret, page } = fields('returned');
+      if (ret === -12) return fields('D').iova_cookie === null && view[cookie].state === 'absent';
+      if (page !== null) return true;
+      const { msi_iova, msi_page_list } = fields(cookie);
       return (
-        (cookie !== -12 || fields(D).iova_cookie === null) &&
-        (page !== null || fields(D).mapped === undefined)
+        view.page.state !== 'live' &&
+        fields('D').mapped === undefined &&
+        msi_iova === MSI_IOVA_BASE &&
+        (msi_page_list as readonly string[]).length === 0
       );
     },
   };
@@ -75,12 +81,12 @@ test('a cookie or a page that cannot be had leaves nothing behind', () => {
     entities: {
       ...entities('UNMANAGED'),
       faults: faultBudgetMachine,
-      returned: struct({ fields: { cookie: 0, page: 'page' } }),
+      returned: struct({ fields: { ret: 0, page: 'page' } }),
     },
     threads: {
       VFIO: function* () {
         const ret = yield* iommu_get_msi_cookie('D', MSI_IOVA_BASE, 'faults');
-        yield* store('returned', 'cookie', ret);
+        yield* store('returned', 'ret', ret);
         if (ret !== 0) return;
         yield* store('returned', 'page', yield* iommu_dma_get_msi_page('D', 'page', GIC, 'faults'));
       },
