@@ -114,6 +114,20 @@ const FUNCTIONS = [
   'vfio_pci_remove',
   'vfio_iommu_type1_attach_group',
   'vfio_iommu_type1_detach_group',
+  'iommu_domain_get_attr',
+  'iommu_get_msi_cookie',
+  'iommu_put_msi_cookie',
+  'iommu_msi_set_aperture',
+  'iommu_msi_get_doorbell_iova',
+  'iommu_msi_put_doorbell_iova',
+  'iommu_msi_domain',
+  'iommu_msi_msg_pa_to_va',
+  'iommu_dma_prepare_msi',
+  'iommu_dma_compose_msi_msg',
+  'iommu_invalidate',
+  'iommu_cache_invalidate',
+  'iommu_uapi_cache_invalidate',
+  'intel_iommu_sva_invalidate',
 ] as const;
 
 /** Notifier callbacks that are commonly probed. */

@@ -36,6 +36,7 @@ export type ObjectEvent =
   /** refcount_dec_not_one: puts a reference that is not the last; answers `value`, whether it did. */
   | { readonly type: 'dec_not_one' }
   /** Of the list in a field. `list_del` answers `deleted`. */
+  | { readonly type: 'list_add'; readonly field: string; readonly entry: string }
   | { readonly type: 'list_add_tail'; readonly field: string; readonly entry: string }
   | {
       readonly type: 'list_del';
@@ -233,6 +234,8 @@ function outcome(memory: ObjectMemory, event: ObjectEvent): Outcome {
             memory: refs === 1 ? memory : { fields, refs: refs - 1 },
             reply: { type: 'value', value: refs > 1 },
           };
+    case 'list_add':
+      return { memory: set(event.field, [event.entry, ...list(fields[event.field])]) };
     case 'list_add_tail': {
       // A place that it had before is found no more.
       const others = list(fields[event.field]).filter((entry) => !isPlaceOf(entry, event.entry));

@@ -458,6 +458,17 @@ export const RULES: readonly Rule[] = [
     under: always('An add tries the next suffix when sysfs says -EEXIST.'),
   },
   {
+    id: 'INV-44',
+    name: 'invalidate-gate',
+    sentence:
+      'An invalidation that nobody can carry out returns -ENODEV, one that is malformed -EINVAL, and neither has an effect.',
+    checkedBy: EXPLORE,
+    source: 'kernel-semantics.md E INV-44, A3',
+    under: always(
+      'Until 0c9f17877891 (v5.18) vt-d returns 0 for what it cannot carry out, after a part of it or nothing (D-A3-2).',
+    ),
+  },
+  {
     id: 'INV-46',
     name: 'uevent-order',
     sentence:
@@ -481,6 +492,41 @@ export const RULES: readonly Rule[] = [
     under: always(
       'One task holds the lock from BIND to BOUND or NOT_BOUND and from UNBIND to UNBOUND; no other sends one of these meanwhile, and it sends no ADD, DEL or REMOVED itself.',
     ),
+  },
+  {
+    id: 'INV-48',
+    name: 'iova-after-unmap',
+    sentence: 'An IOVA goes back to the allocator only after it is no longer translated.',
+    checkedBy: EXPLORE,
+    source: 'kernel-semantics.md E INV-48, A2 D-A2-3, P-A2-6',
+    under: always('The doorbells of 2016, which were not merged, have it wrong on one path.'),
+  },
+  {
+    id: 'P-A2-3',
+    name: 'msi-domain-takes-part',
+    sentence:
+      'iommu_msi_domain returns only a domain that is not of the DMA API and whose driver takes part in the MSI API.',
+    checkedBy: EXPLORE,
+    source: 'kernel-semantics.md A2 P-A2-3, D-A2-1',
+    under: always('Of the MSI API of 2016, which was not merged.'),
+  },
+  {
+    id: 'P-A3-5',
+    name: 'invalidation-covers',
+    sentence: 'An invalidation that succeeds leaves nothing cached of what it was asked for.',
+    checkedBy: EXPLORE,
+    source: 'kernel-semantics.md A3 P-A3-5, D-A3-1, D-A3-2',
+    under: always(
+      'More than was asked for may go; a hint that only leaves are meant may be ignored.',
+    ),
+  },
+  {
+    id: 'P-A3-6',
+    name: 'invalidation-stays-in',
+    sentence: 'An invalidation of one domain leaves what is cached of others.',
+    checkedBy: EXPLORE,
+    source: 'kernel-semantics.md A3 P-A3-6',
+    under: always('A device that is not attached to the domain is no way into another one.'),
   },
   {
     id: 'B.1',

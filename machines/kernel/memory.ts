@@ -104,6 +104,11 @@ export function* kref_put_mutex(
   else yield* unlock(mutex);
 }
 
+export function* listAdd(object: string, field: string, entry: string): Thread<void> {
+  const label = `list_add(${entry}, ${object}->${field})`;
+  yield* access(object, { type: 'list_add', field, entry }, label);
+}
+
 export function* listAddTail(object: string, field: string, entry: string): Thread<void> {
   const label = `list_add_tail(${entry}, ${object}->${field})`;
   yield* access(object, { type: 'list_add_tail', field, entry }, label);

@@ -3,9 +3,11 @@
  * message. drivers/iommu/dma-iommu.c and iommu.c, kernel/irq/msi.c. Source: K25, A2.
  */
 
+import type { DmaAddr } from '../dma-addr.js';
 import { lock, unlock } from '../step.js';
 import type { Thread } from '../step.js';
-import { kfree, kzalloc, load, store } from './memory.js';
+import { kfree, load, store } from './memory.js';
+import { iommu_dma_get_msi_page, iommu_put_dma_cookie } from './msi-cookie.js';
 
 /**
  * What the descriptor keeps: a pointer to the page that the domain owns; the page's IOVA
@@ -31,10 +33,12 @@ export interface MsiDevice {
    * 288683c92b1a on.
    */
   readonly ictx: string;
-  /** struct iommu_dma_msi_page of a domain: iova. */
+  /** Its doorbell. */
+  readonly doorbell: DmaAddr;
+  /** struct iommu_dma_msi_page of a domain: phys, iova. */
   page(domain: string): string;
-  /** The IOVA that a domain gives the doorbell. */
-  iova(domain: string): string;
+  /** The IOVA that iommufd gives the doorbell where it has none: sw_msi_start. */
+  iova(domain: string): DmaAddr;
 }
 
 /** iommu_dma_prepare_msi: maps the doorbell in the domain that the device is attached to. */
@@ -49,22 +53,13 @@ export function* iommu_dma_prepare_msi(m: MsiDevice): Thread<void> {
   }
   // iommu_get_domain_for_dev: nothing keeps the domain.
   const domain = yield* load<string>(m.group, 'domain', 'domain');
+  if ((yield* load(domain, 'iova_cookie')) === null) return;
   yield* lock(m.prepareLock);
-  const page = yield* iommu_dma_get_msi_page(m, domain);
+  const page = yield* iommu_dma_get_msi_page(domain, m.page(domain), m.doorbell);
   yield* unlock(m.prepareLock);
+  if (page === null) return;
   if (m.cookie === 'pointer') yield* store(m.desc, 'iommu_cookie', page);
   else yield* store(m.desc, 'iommu_msi_iova', yield* load(page, 'iova', 'iova'));
-}
-
-function* iommu_dma_get_msi_page(m: MsiDevice, domain: string): Thread<string> {
-  const known = yield* load<string | null>(domain, 'msi_page', 'page');
-  if (known !== null) return known;
-  const page = m.page(domain);
-  yield* kzalloc(page, { fields: { iova: m.iova(domain) } });
-  // iommu_map
-  yield* store(domain, 'mapped', m.iova(domain));
-  yield* store(domain, 'msi_page', page);
-  return page;
 }
 
 /** iommufd_sw_msi: the domain gets the IOVA that all of them have. */
@@ -83,8 +78,10 @@ export function* iommu_dma_compose_msi_msg(m: MsiDevice): Thread<void> {
     return;
   }
   const domain = yield* load<string>(m.group, 'domain', 'domain');
-  yield* load(domain, 'iova_cookie');
-  const page = yield* load<string>(m.desc, 'iommu_cookie', 'page');
+  if ((yield* load(domain, 'iova_cookie')) === null) return;
+  const page = yield* load<string | null>(m.desc, 'iommu_cookie', 'page');
+  // WARN_ON(!msi_page)
+  if (page === null) return;
   yield* store(m.message, 'address', yield* load(page, 'iova', 'iova'));
 }
 
@@ -104,7 +101,6 @@ export function* iommu_replace_group_handle(m: MsiDevice, domain: string): Threa
 
 /** iommu_domain_free with iommu_put_dma_cookie: the pages go with the domain. */
 export function* iommu_domain_free(domain: string): Thread<void> {
-  const page = yield* load<string | null>(domain, 'msi_page', 'page');
-  if (page !== null) yield* kfree(page);
+  yield* iommu_put_dma_cookie(domain);
   yield* kfree(domain);
 }

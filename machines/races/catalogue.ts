@@ -9,6 +9,7 @@ import { storm } from './storm.js';
 import { chainCallback } from './chain-callback.js';
 import { chainUnregister } from './chain-unregister.js';
 import { registerTwice } from './register-twice.js';
+import { unmapOrder } from './unmap-order.js';
 
 export interface CatalogueEntry {
   readonly name: string;
@@ -109,5 +110,20 @@ export const CATALOGUE: readonly CatalogueEntry[] = [
     about: 'a callback calls its own chain while somebody registers (B.1.4)',
     perKernel: true,
     make: (profile = NEWEST) => chainCallback({ profile, does: 'call', writer: true }),
+  },
+  {
+    name: 'unmap-then-invalidate',
+    about: 'a page is unmapped, the IOTLB invalidated, the page freed, while a device reads (A3)',
+    make: () => unmapOrder({ first: 'unmap', waits: true }),
+  },
+  {
+    name: 'unmap-without-wait',
+    about: 'the same, and nobody waits for the invalidation (A3, K26)',
+    make: () => unmapOrder({ first: 'unmap', waits: false }),
+  },
+  {
+    name: 'invalidate-then-unmap',
+    about: 'the other order: the IOTLB caches the translation again (A3)',
+    make: () => unmapOrder({ first: 'invalidate', waits: true }),
   },
 ];

@@ -1,7 +1,15 @@
-/** The races that kernels really had, and those of the 2012 review, with their fixes. Source: D. */
+/**
+ * The races that kernels really had, those of the reviews, and the defects that the posted code has,
+ * with their fixes. Source: D, A.
+ */
 
 import type { Scenario } from '../scenario.js';
 import type { Race, RaceVariant } from './race.js';
+import { D_A2_1 } from './d-a2-1.js';
+import { D_A2_2 } from './d-a2-2.js';
+import { D_A2_3 } from './d-a2-3.js';
+import { D_A3_1 } from './d-a3-1.js';
+import { D_A3_2 } from './d-a3-2.js';
 import { K01 } from './k01.js';
 import { K02 } from './k02.js';
 import { K03 } from './k03.js';
@@ -35,13 +43,22 @@ import { K37 } from './k37.js';
 import { K39 } from './k39.js';
 import { K40 } from './k40.js';
 import { K43 } from './k43.js';
+import { P_A3_4 } from './p-a3-4.js';
+import { P_A3_6 } from './p-a3-6.js';
 import { S1 } from './s1.js';
 import { S2 } from './s2.js';
 import { S3 } from './s3.js';
 import { S8 } from './s8.js';
+import { S4 } from './s4.js';
+import { S5 } from './s5.js';
 
 /** In the order of their ids. */
 export const CORPUS: readonly Race[] = [
+  D_A2_1,
+  D_A2_2,
+  D_A2_3,
+  D_A3_1,
+  D_A3_2,
   K01,
   K02,
   K03,
@@ -75,10 +92,14 @@ export const CORPUS: readonly Race[] = [
   K39,
   K40,
   K43,
+  P_A3_4,
+  P_A3_6,
   S1,
   S2,
   S3,
   S8,
+  S4,
+  S5,
 ];
 
 /** The race with this id, in any case; undefined for none. */

@@ -7,6 +7,7 @@ import { wrap } from '../report/format.js';
 /** For people. */
 export function scenarioListText(): string {
   const indented = (text: string) => wrap(text, 76).map((line) => `    ${line}`);
+  const label = (id: string) => Math.max(6, id.length + 2);
   return [
     ...CATALOGUE.flatMap(({ name, about, perKernel }) => [
       name,
@@ -16,9 +17,10 @@ export function scenarioListText(): string {
     'races, see hotrace races',
     ...CORPUS.flatMap(({ id, variants }) =>
       // A name is not broken at its blanks.
-      wrap(variants.map(({ name }) => name.replaceAll(' ', '\u00a0')).join(' | '), 80 - 6).map(
-        (line, n) => `${(n === 0 ? `${id}/` : '').padEnd(6)}${line}`,
-      ),
+      wrap(
+        variants.map(({ name }) => name.replaceAll(' ', '\u00a0')).join(' | '),
+        80 - label(id),
+      ).map((line, n) => `${(n === 0 ? `${id}/` : '').padEnd(label(id))}${line}`),
     ),
     '',
   ].join('\n');

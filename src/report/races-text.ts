@@ -9,14 +9,17 @@ import { count, plural, wrap } from './format.js';
 import { grid } from './grid.js';
 
 const WIDTH = 80;
-/** Behind the id. */
+/** Behind the longest id of most lists: K25. */
 const INDENT = 5;
 
 /** Each race with the kernels of its bug and its fix. */
 export function racesText(races: readonly Race[]): string {
+  const indent = Math.max(INDENT, ...races.map(({ id }) => id.length + 2));
   const out = races.flatMap((race) => [
-    ...labelled(race.id, race.title),
-    ...labelled('', [kernelsOf(race), ...cvesOf(race)].join('  ')).map((line) => line.trimEnd()),
+    ...labelled(race.id, race.title, indent),
+    ...labelled('', [kernelsOf(race), ...cvesOf(race)].join('  '), indent).map((line) =>
+      line.trimEnd(),
+    ),
   ]);
   return `${out.join('\n')}\n`;
 }
@@ -36,7 +39,7 @@ export function cvesOf({ commits }: Race): readonly string[] {
 /** What a race is, and where it is told of. */
 export function raceText(race: Race): string {
   const out = [
-    ...labelled(race.id, race.title),
+    ...labelled(race.id, race.title, Math.max(INDENT, race.id.length + 2)),
     '',
     ...wrap(race.story, 72),
     '',
@@ -129,6 +132,6 @@ export function corpusText(runs: readonly VariantRun[], ms: number): string {
 }
 
 /** Text behind a label that has a column of its own. */
-function labelled(label: string, text: string): string[] {
-  return wrap(text, WIDTH - INDENT).map((line, n) => (n === 0 ? label : '').padEnd(INDENT) + line);
+function labelled(label: string, text: string, indent: number): string[] {
+  return wrap(text, WIDTH - indent).map((line, n) => (n === 0 ? label : '').padEnd(indent) + line);
 }

@@ -31,6 +31,9 @@ const NEEDS_FIELDS = new Set([
   'idaMachine',
   'tableEntryMachine',
   'nullPointerMachine',
+  'iovaDomainMachine',
+  'pageTableMachine',
+  'iotlbMachine',
 ]);
 
 /** Every machine that a module of machines/ exports, with the alphabet exported beside it. */

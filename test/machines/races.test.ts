@@ -32,7 +32,7 @@ describe('what is said of a race', () => {
   test('ids are in order, each once', () => {
     const ids = CORPUS.map(({ id }) => id);
     expect(ids).toEqual([...new Set(ids)].sort());
-    for (const id of ids) expect(id).toMatch(/^(K\d\d|S\d)$/);
+    for (const id of ids) expect(id).toMatch(/^([DP]-A\d-\d|K\d\d|S\d)$/);
   });
 
   test.each(CORPUS.map((race) => [race.id, race] as const))('%s', (id, race) => {

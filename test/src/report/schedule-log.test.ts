@@ -118,6 +118,8 @@ test('replay finds nothing in the other order of a race, where the search says t
     const file = await written(scenario, { ...each, steps: each.otherOrder.steps });
     const { verdicts } = await replay({ files: [file] });
     expect(verdicts.filter(({ status }) => status === 'violated')).toEqual([]);
+    // Its steps say nothing in the kernel's words.
+    if (scenario.log === undefined) continue;
     expect(verdicts.find(({ rule }) => rule.id === 'INV-01')?.status).toBe('holds');
     judged++;
   }
