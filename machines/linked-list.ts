@@ -97,6 +97,8 @@ export function linkedListMachine({
   breaks = 'when made',
   oneListOnly = [],
 }: LinkedListOptions = {}): AnyStateMachine {
+  /** Every guard and action of one event asks for its outcome. */
+  let last: { context: LinkedListMemory; event: LinkedListEvent; outcome: Outcome } | undefined;
   const of = ({
     context,
     event,
@@ -104,6 +106,12 @@ export function linkedListMachine({
     context: LinkedListMemory;
     event: LinkedListEvent;
   }): Outcome => {
+    if (last?.context !== context || last.event !== event) {
+      last = { context, event, outcome: judged(context, event) };
+    }
+    return last.outcome;
+  };
+  const judged = (context: LinkedListMemory, event: LinkedListEvent): Outcome => {
     const came = outcome(context, event);
     const { breach, ...harmless } = came;
     if (breach === undefined && oneListOnly.some((object) => lists(came.memory, object) > 1)) {

@@ -96,12 +96,7 @@ export function* iommu_sva_alloc_pasid(
   return ret;
 }
 
-function* allocPasidLocked(
-  code: PasidCode,
-  mm: string,
-  min: number,
-  max: number,
-): Thread<number> {
+function* allocPasidLocked(code: PasidCode, mm: string, min: number, max: number): Thread<number> {
   const own = yield* load<number>(mm, 'pasid');
   if (own !== IOMMU_PASID_INVALID) {
     const over = code.max === 'included' ? own > max : own >= max;

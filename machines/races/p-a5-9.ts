@@ -25,7 +25,7 @@ export const P_A5_9: Race = race({
   id: 'P-A5-9',
   title: 'Shared PASIDs charged to a limit',
   story:
-    'PASIDs are few, and one process could take all. So the shared ones that userspace holds are to be charged, those of the kernel\'s own DMA not. The review of 2023 left open where: at the allocation, or at the calls that attach a PASID, where it is easy to audit. At the attaches a PASID counts as often as it is attached, or, counted once, those that are held and attached nowhere escape the limit.',
+    "PASIDs are few, and one process could take all. So the shared ones that userspace holds are to be charged, those of the kernel's own DMA not. The review of 2023 left open where: at the allocation, or at the calls that attach a PASID, where it is easy to audit. At the attaches a PASID counts as often as it is attached, or, counted once, those that are held and attached nowhere escape the limit.",
   commits: [],
   source: 'A5.4, A5.5 P-A5-9, INV-45',
   variants: [
