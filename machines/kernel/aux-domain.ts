@@ -225,15 +225,19 @@ function* parentOfGroup(group: string): Thread<string> {
   return yield* load<string>(group, 'iommu_device', 'vfio_group->iommu_device');
 }
 
+interface WalkOptions {
+  readonly adds?: readonly string[];
+  /** A failure takes back what was done. */
+  readonly undoes?: boolean;
+  /** iommu_attach_group is refused meanwhile. */
+  readonly guards?: boolean;
+}
+
 /** Under group->mutex, for every member; a failure leaves what was done unless it is undone. */
 function eachMember(
   name: string,
   member: OneMember,
-  { adds = [], undoes = false, guards = false } = {} as {
-    readonly adds?: readonly string[];
-    readonly undoes?: boolean;
-    readonly guards?: boolean;
-  },
+  { adds = [], undoes = false, guards = false }: WalkOptions = {},
 ): AuxApi {
   return {
     name,

@@ -128,7 +128,7 @@ export function auxScenario(told: AuxSetup): Scenario {
   for (const [dev, aux] of Object.entries(parents)) {
     const table = before
       .filter((each) => each.parent === dev)
-      .map(({ pasid, domain }) => [auxEntryOf(pasid), domain]);
+      .map(({ pasid, domain }): [string, string] => [auxEntryOf(pasid), domain]);
     entities[dev] = struct({
       fields: {
         auxd_enabled: aux,

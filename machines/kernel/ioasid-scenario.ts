@@ -33,6 +33,7 @@ import {
 import type { Ioasid, IoasidCode, IoasidHelpers } from './ioasid.js';
 import { CALLERS, ioasidInvariants } from './ioasid-invariants.js';
 import type { IoasidCheck } from './ioasid-invariants.js';
+import { RCU_HEADS } from './kfree-rcu.js';
 import { kfree_nodes } from './list.js';
 import { add, kfree, load, store } from './memory.js';
 
@@ -119,6 +120,7 @@ export function ioasidSystem(told: Omit<IoasidSetup, 'name' | 'run'>): {
   const entities: Record<string, Entity> = {
     [IOASID_LOCK]: mutexMachine,
     [IOASID_RCU]: rcuMachine,
+    [RCU_HEADS]: struct({ fields: { heads: [] } }),
     [IOASID_LOG]: kernelLogMachine(['INV-39']),
     [IOASID_LISTS]: {
       machine: linkedListMachine({ breaks: told.breaks ?? 'when met' }),

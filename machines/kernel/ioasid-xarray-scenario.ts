@@ -7,6 +7,7 @@ import { rcuMachine } from '../rcu.js';
 import type { Entity, Scenario } from '../scenario.js';
 import { xarrayMachine } from '../xarray.js';
 import { IOASID, IOASID_LOG, IOASID_RCU } from './ioasid.js';
+import { RCU_HEADS } from './kfree-rcu.js';
 import { IOASID_XA, XA_LOCK } from './ioasid-xarray.js';
 
 /** @param ids how many may be allocated, in all */
@@ -16,6 +17,7 @@ export function ioasidXarrayEntities(ids: number): Readonly<Record<string, Entit
     [IOASID_XA]: xarrayMachine,
     [XA_LOCK]: mutexMachine,
     [IOASID_RCU]: rcuMachine,
+    [RCU_HEADS]: struct({ fields: { heads: [] } }),
     [IOASID_LOG]: kernelLogMachine(['INV-39']),
     [IOASID]: struct({ fields: { 'spare data': spare } }),
     ...Object.fromEntries(spare.map((data) => [data, struct()])),

@@ -6,7 +6,14 @@
 import { lock, rcuReadLock, rcuReadUnlock, synchronizeRcu, unlock } from '../step.js';
 import type { Thread } from '../step.js';
 import { ENOENT } from './errno.js';
-import { findUnder, INVALID_IOASID, IOASID, IOASID_LOG, IOASID_RCU } from './ioasid.js';
+import {
+  findUnder,
+  INVALID_IOASID,
+  IOASID,
+  IOASID_LOG,
+  IOASID_RCU,
+  RCU_FUNCTIONS,
+} from './ioasid.js';
 import type { IoasidFound } from './ioasid.js';
 import { kfree_rcu } from './kfree-rcu.js';
 import { kfree, kzalloc, load, nextName, store } from './memory.js';
@@ -59,7 +66,7 @@ export function* ioasid_free(_x: IoasidXarray, id: number): Thread<void> {
   const data = yield* xa_erase(IOASID_XA, id);
   yield* unlock(XA_LOCK);
   // kfree_rcu of NULL does nothing.
-  if (data !== null) yield* kfree_rcu(IOASID_RCU, data, () => kfree(data));
+  if (data !== null) yield* kfree_rcu(IOASID_RCU, RCU_FUNCTIONS, 'kfree', data);
 }
 
 /** ioasid_find */

@@ -9,6 +9,7 @@ import type { Thread } from '../step.js';
 import { ENOMEM } from './driver-core.js';
 import { EACCES, EAGAIN, ENOENT } from './errno.js';
 import { kfree_rcu } from './kfree-rcu.js';
+import type { RcuFunctions } from './kfree-rcu.js';
 import {
   container_of,
   kfree_nodes,
@@ -124,6 +125,9 @@ function* freeAllocator(ia: string): Thread<void> {
   yield* access(spaceOf(ia), { type: 'free' }, `kfree(${ia}): its xa`);
   yield* kfree(ia);
 }
+
+/** What is freed after a grace period: allocators and the data of IOASIDs. */
+export const RCU_FUNCTIONS: RcuFunctions = { freeAllocator, kfree };
 
 /** Returns the container, null where there is no memory. */
 function* ioasid_alloc_allocator(a: Ioasid, ops: string): Thread<string | null> {
@@ -271,7 +275,7 @@ function* removeAllocator(a: Ioasid, ia: string, ops: string): Thread<void> {
     yield* printk(IOASID_LOG, 'pr_info', 'IOASID allocator changed');
   }
   if (!a.code.linksFirst) yield* list_del(IOASID_LISTS, `${ops}->list`);
-  yield* kfree_rcu(IOASID_RCU, ia, () => freeAllocator(ia));
+  yield* kfree_rcu(IOASID_RCU, RCU_FUNCTIONS, 'freeAllocator', ia);
 }
 
 /**
@@ -340,7 +344,7 @@ function* freeLocked(a: Ioasid, id: number): Thread<void> {
     yield* a.helpers[yield* load<string>(ops, 'free')].free(id, pdata);
   }
   const data = (yield* xa_erase(spaceOf(active), id))!;
-  yield* kfree_rcu(IOASID_RCU, data, () => kfree(data));
+  yield* kfree_rcu(IOASID_RCU, RCU_FUNCTIONS, 'kfree', data);
 }
 
 /** What ioasid_find answers: the private data, or a negative errno. */
