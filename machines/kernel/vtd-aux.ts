@@ -7,7 +7,7 @@ import { lock, mayFail, send, unlock } from '../step.js';
 import type { Thread } from '../step.js';
 import type { PasidReply } from '../pasid-allocator.js';
 import { ENODEV, ENOMEM } from './driver-core.js';
-import { EPERM } from './errno.js';
+import { EINVAL, EPERM } from './errno.js';
 import { kfree_nodes, list_add, list_del, list_empty, list_find } from './list.js';
 import { container_of } from './list.js';
 import { add, kfree, kzalloc, load, nextName, store } from './memory.js';
@@ -100,7 +100,7 @@ export function* intel_iommu_aux_detach_device(
 /** intel_iommu_aux_get_pasid: domain->default_pasid where it is above 0, else -EINVAL. */
 export function* intel_iommu_aux_get_pasid(_vtd: Vtd, domain: string): Thread<number> {
   const pasid = yield* load<number>(domain, 'default_pasid');
-  return pasid > 0 ? pasid : -22;
+  return pasid > 0 ? pasid : -EINVAL;
 }
 
 function* aux_domain_add_dev(vtd: Vtd, domain: string, dev: string): Thread<number> {
@@ -190,7 +190,7 @@ function* auxiliary_link_device(domain: string, dev: string): Thread<number> {
 function* auxiliary_unlink_device(domain: string, dev: string): Thread<number> {
   const sinfo = yield* lookup_subdev_info(domain, dev);
   // WARN_ON
-  if (sinfo === null) return -22;
+  if (sinfo === null) return -EINVAL;
   const users = (yield* add(sinfo, 'users', -1)) - 1;
   if (users === 0) {
     yield* list_del(AUX_LISTS, `${sinfo}->link_phys`);

@@ -108,9 +108,10 @@ function isAsReference(
       ? { entities: ioasidXarrayEntities(LONGEST) }
       : ioasidSystem({ ops, code, spares: LONGEST });
   const log: string[] = [];
-  const alone = new Alone(system.entities, ({ entity, event }) => {
+  const hears: ConstructorParameters<typeof Alone>[1] = ({ entity, event }) => {
     if (entity === custom.IOASID_LOG) log.push(String(event.text).replace(/^WARN_ON.*/, 'WARN_ON'));
-  });
+  };
+  const alone = new Alone(system.entities, hears, true);
   const helpers = Object.entries(ops ?? {}).map(([name, each]) => [name, each.helpers ?? 'vcmd']);
   const names = Object.fromEntries(helpers) as Record<string, string>;
   const reference = new IoasidReference(names, ops === undefined);

@@ -12,10 +12,14 @@ const interned = new WeakMap<AnyStateMachine, InternedMachine>();
 export class Alone {
   private readonly machines = new Map<string, { machine: InternedMachine; state: number }>();
 
-  /** @param sends hears of every step that was sent */
+  /**
+   * @param sends hears of every step that was sent
+   * @param spawns whether a thread may spawn others: they run after it
+   */
   constructor(
     entities: Readonly<Record<string, Entity>>,
     private readonly sends: (step: Extract<Step, { type: 'send' }>) => void = () => undefined,
+    private readonly spawns = false,
   ) {
     for (const [name, entity] of Object.entries(entities)) {
       const { machine, input } =
@@ -26,10 +30,7 @@ export class Alone {
     }
   }
 
-  /**
-   * What the thread returns; throws where it would wait, and where a rule breaks. What it spawns runs
-   * after it.
-   */
+  /** What the thread returns; throws where it would wait, and where a rule breaks. */
   run<T>(thread: Thread<T>, self = 'T'): T {
     const spawned: ThreadBody[] = [];
     const returned = this.runOne(thread, self, spawned);
@@ -45,7 +46,7 @@ export class Alone {
         result = thread.next();
         continue;
       }
-      if (step.type === 'spawn') {
+      if (step.type === 'spawn' && this.spawns) {
         spawned.push(step.body);
         result = thread.next(`${self}.${spawned.length}`);
         continue;
