@@ -1,4 +1,4 @@
-/** The kernel's log, as far as a warning in it means that a rule is broken. */
+/** The kernel's log: lines, and warnings that mean that a rule is broken. */
 
 import { setup } from 'xstate';
 import type { AnyStateMachine } from 'xstate';
@@ -11,13 +11,22 @@ export interface Warning {
   readonly text: string;
 }
 
-const TYPES = {} as { events: Warning };
+/** A line that breaks no rule. */
+export interface Line {
+  readonly type: 'print';
+  /** `pr_err` */
+  readonly level: string;
+  readonly text: string;
+}
+
+const TYPES = {} as { events: Warning | Line };
 
 /** @param rules those that a warning may name */
 export function kernelLogMachine(rules: readonly string[]): AnyStateMachine {
   const machine = setup({
     types: TYPES,
-    guards: { is: ({ event }, rule: string) => event.rule === rule },
+    actions: { print: () => {} },
+    guards: { is: ({ event }, rule: string) => event.type === 'warn' && event.rule === rule },
   });
   const says: Says = ({ event }) => String(event.text);
   return machine.createMachine({
@@ -26,6 +35,7 @@ export function kernelLogMachine(rules: readonly string[]): AnyStateMachine {
     states: {
       quiet: {
         on: {
+          print: { actions: 'print' },
           warn: rules.map((rule) => ({
             guard: { type: 'is' as const, params: rule },
             target: `violated.${rule}`,

@@ -7,6 +7,7 @@
 import { assign, emit, setup } from 'xstate';
 import type { AnyStateMachine } from 'xstate';
 import type { Says } from './intern.js';
+import { NULL } from './null-pointer.js';
 
 /** What list_del leaves behind: include/linux/poison.h. */
 export const LIST_POISON1 = 'LIST_POISON1';
@@ -34,6 +35,10 @@ export type LinkedListEvent =
   | { readonly type: 'list_del_init'; readonly node: string }
   /** Answers the first node with `node`, null of an empty list. */
   | { readonly type: 'list_first'; readonly node: string }
+  /** Answers what node->next is with `node`: of who walks, whatever became of the list. */
+  | { readonly type: 'list_next'; readonly node: string }
+  /** Answers the only node with `node`, null where next and prev of the head are not the same. */
+  | { readonly type: 'list_is_singular'; readonly node: string }
   /** Of an object with all the nodes that are in it. */
   | { readonly type: 'kfree'; readonly object: string };
 
@@ -92,6 +97,8 @@ export function linkedListMachine({
   breaks = 'when made',
   oneListOnly = [],
 }: LinkedListOptions = {}): AnyStateMachine {
+  /** Every guard and action of one event asks for its outcome. */
+  let last: { context: LinkedListMemory; event: LinkedListEvent; outcome: Outcome } | undefined;
   const of = ({
     context,
     event,
@@ -99,6 +106,12 @@ export function linkedListMachine({
     context: LinkedListMemory;
     event: LinkedListEvent;
   }): Outcome => {
+    if (last?.context !== context || last.event !== event) {
+      last = { context, event, outcome: judged(context, event) };
+    }
+    return last.outcome;
+  };
+  const judged = (context: LinkedListMemory, event: LinkedListEvent): Outcome => {
     const came = outcome(context, event);
     const { breach, ...harmless } = came;
     if (breach === undefined && oneListOnly.some((object) => lists(came.memory, object) > 1)) {
@@ -144,6 +157,8 @@ export function linkedListMachine({
           list_del: handled,
           list_del_init: handled,
           list_first: handled,
+          list_next: handled,
+          list_is_singular: handled,
           kfree: handled,
         },
       },
@@ -216,6 +231,15 @@ function outcome(memory: LinkedListMemory, event: LinkedListEvent): Outcome {
       const node = next === event.node ? null : next;
       return { ...stores.came(), reply: { type: 'node', node } };
     }
+    case 'list_next': {
+      const { next } = stores.read(event.node);
+      return { ...stores.came(), reply: { type: 'node', node: next } };
+    }
+    case 'list_is_singular': {
+      const { next, prev } = stores.read(event.node);
+      const node = next === prev && next !== event.node ? next : null;
+      return { ...stores.came(), reply: { type: 'node', node } };
+    }
   }
   const came = stores.came();
   if (came.breach !== undefined || areRings(came.memory)) return came;
@@ -278,7 +302,7 @@ function areRings(memory: LinkedListMemory): boolean {
 }
 
 function isPoison(pointer: string): boolean {
-  return pointer === LIST_POISON1 || pointer === LIST_POISON2;
+  return pointer === LIST_POISON1 || pointer === LIST_POISON2 || pointer === NULL;
 }
 
 /** `group` of `group->node`; a head may be an object of its own. */

@@ -9,14 +9,11 @@
  * data with names for pointers, src/bus over objects: there is one definition.
  */
 
+import { EBUSY, EEXIST, ENOENT } from './errno.js';
 import { produce } from 'immer';
 import { assign, emit, setup } from 'xstate';
 import type { AnyStateMachine } from 'xstate';
 import type { KernelProfile, NotifierKind } from './profiles/profile.js';
-
-export const ENOENT = 2;
-export const EBUSY = 16;
-export const EEXIST = 17;
 
 /** No callback is called after one whose value has this bit. */
 export const NOTIFY_STOP_MASK = 0x8000;

@@ -426,6 +426,57 @@ export const RULES: readonly Rule[] = [
       p.dmaOwnership ? 'owner and owner_cnt under group->mutex (1ea2a07a532b).' : undefined,
   },
   {
+    id: 'INV-36',
+    name: 'aux-visible',
+    sentence:
+      'A group that an auxiliary domain is attached to has that domain, all its parents have it, and it is attached to no other.',
+    checkedBy: EXPLORE,
+    source: 'kernel-semantics.md E INV-36, A4, D-A4-1, D-A4-2',
+    under: always(
+      'The calls that were posted in 2020 were never merged; v5.18 removed auxiliary domains.',
+    ),
+  },
+  {
+    id: 'INV-37',
+    name: 'ioasid-unique',
+    sentence:
+      'An IOASID has one holder, is of the range that was asked for, and is given back to who gave it.',
+    checkedBy: EXPLORE,
+    source: 'kernel-semantics.md E INV-37, A5, P-A5-1, P-A5-2',
+    under: always(
+      'Custom allocators existed from v5.5 to v6.3; since 99b5726b4423 (v6.4) there is one space.',
+    ),
+  },
+  {
+    id: 'INV-38',
+    name: 'ioasid-rules',
+    sentence:
+      'The default IOASID allocator is active exactly when no other is registered, nobody switches to or from it with IOASIDs outstanding, and an allocator turns to ops that are registered.',
+    checkedBy: EXPLORE,
+    source: 'kernel-semantics.md E INV-38, A5.1 rules 1, 2, 4 and 5, D-A5-3',
+    under: always('The rules stand in the comment of drivers/iommu/ioasid.c from v5.5 to v6.3.'),
+  },
+  {
+    id: 'INV-39',
+    name: 'ioasid-orphan',
+    sentence:
+      'No IOASID is outstanding when the last allocator of its space is unregistered: it could be neither found nor freed any more.',
+    checkedBy: EXPLORE,
+    source: 'kernel-semantics.md E INV-39, A5.1 rule 3, D-A5-6',
+    under: always('ioasid_unregister_allocator warns of it (v5.5 to v6.3).'),
+  },
+  {
+    id: 'INV-40',
+    name: 'rcu-private',
+    sentence:
+      'After ioasid_set_data has returned nobody reads the private data that was there before.',
+    checkedBy: EXPLORE,
+    source: 'kernel-semantics.md E INV-40, A5.2, P-A5-5',
+    under: always(
+      'ioasid_set_data waits for a grace period where it has replaced something (v5.5 to v6.3).',
+    ),
+  },
+  {
     id: 'INV-41',
     name: 'errno-stop',
     sentence:
@@ -467,6 +518,15 @@ export const RULES: readonly Rule[] = [
     under: always(
       'Until 0c9f17877891 (v5.18) vt-d returns 0 for what it cannot carry out, after a part of it or nothing (D-A3-2).',
     ),
+  },
+  {
+    id: 'INV-45',
+    name: 'pid-charge',
+    sentence:
+      'Userspace is charged for as many shared PASIDs as it holds, and the kernel for none.',
+    checkedBy: EXPLORE,
+    source: 'kernel-semantics.md E INV-45, A5.5 P-A5-9',
+    under: always('Left open in the review of 2023: no kernel charges PASIDs.'),
   },
   {
     id: 'INV-46',

@@ -2,18 +2,15 @@
  * DMA ownership of groups, v5.19 and later: drivers/iommu/iommu.c. Source: C.1.
  */
 
-import { EBUSY } from '../notifier-chain.js';
+import { EBUSY, ENOMEM, EPERM, EPROBE_DEFER } from '../errno.js';
 import { send, trace } from '../step.js';
 import type { Thread } from '../step.js';
 import { UnsupportedByKernelError } from '../unsupported-by-kernel.js';
-import { ENOMEM, EPROBE_DEFER } from './driver-core.js';
 import { LOG } from './entity-names.js';
 import { iommu_domain_alloc, __iommu_group_set_domain_internal } from './iommu-domain.js';
 import { iommu_group_get, iommu_group_put } from './iommu-group.js';
 import type { Kernel } from './kernel.js';
 import { add, load, store } from './memory.js';
-
-const EPERM = 1;
 
 /**
  * iommu_device_use_default_domain: a driver that uses the DMA API binds.

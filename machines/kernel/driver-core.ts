@@ -6,13 +6,9 @@
  * says: src/bus does it at once or waits for it.
  */
 
+import { EBUSY, EEXIST, ENODEV, ENOMEM, EPROBE_DEFER } from '../errno.js';
 import type { BusAction } from '../../events/actions.js';
-import { EEXIST, EBUSY } from '../notifier-chain.js';
 import type { KernelProfile } from '../profiles/profile.js';
-
-export const ENOMEM = 12;
-export const ENODEV = 19;
-export const EPROBE_DEFER = 517;
 
 /** A part of an operation: what it yields, its runner understands. */
 export type Operation<T, Step = unknown> = Generator<Step, T, unknown>;

@@ -3,10 +3,10 @@
  * were in v5.10. drivers/iommu/iommu.c, drivers/iommu/intel/iommu.c. Source: A3.
  */
 
+import { EFAULT, EINVAL, ENODEV } from '../errno.js';
 import type { CacheName, IotlbEvent, Meant } from '../iotlb.js';
 import { lock, send, unlock } from '../step.js';
 import type { Thread } from '../step.js';
-import { EFAULT, EINVAL, ENODEV } from './errno.js';
 import { load } from './memory.js';
 
 /** The entity of machines/iotlb.ts: what the IOMMU and its devices have cached. */

@@ -3,13 +3,12 @@
  * Source: A1.3 BN1–BN7, bus_set_iommu; INV-41, INV-42.
  */
 
+import { EBUSY, ENODEV } from '../errno.js';
 import { busActionValue, GROUP_ACTIONS } from '../../events/actions.js';
 import type { BusAction, GroupAction } from '../../events/actions.js';
-import { EBUSY } from '../notifier-chain.js';
 import { trace } from '../step.js';
 import type { Thread } from '../step.js';
 import { UnsupportedByKernelError } from '../unsupported-by-kernel.js';
-import { ENODEV } from './driver-core.js';
 import { IOMMU_BLOCK } from './entity-names.js';
 import { iommu_group_get, iommu_group_put, notifyGroup } from './iommu-group.js';
 import {

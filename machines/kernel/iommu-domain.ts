@@ -3,10 +3,9 @@
  * and DG, C.1, C.2.
  */
 
-import { EBUSY } from '../notifier-chain.js';
+import { EBUSY, ENODEV, ENOMEM } from '../errno.js';
 import { send, trace } from '../step.js';
 import type { Thread } from '../step.js';
-import { ENODEV, ENOMEM } from './driver-core.js';
 import { IOMMU_CORE, LOG } from './entity-names.js';
 import { devicesOf, eachDevice } from './group-members.js';
 import type { Kernel } from './kernel.js';

@@ -2,13 +2,12 @@
  * IOMMU groups: drivers/iommu/iommu.c, from v3.6 on. Source: A1.2, A1.3, C.3.
  */
 
+import { EEXIST, ENOMEM } from '../errno.js';
 import { GROUP_ACTIONS } from '../../events/actions.js';
 import type { GroupAction } from '../../events/actions.js';
 import type { EventFact } from '../../events/event.js';
-import { EEXIST } from '../notifier-chain.js';
 import { send, lock, trace, unlock } from '../step.js';
 import type { Thread } from '../step.js';
-import { ENOMEM } from './driver-core.js';
 import { IDA, IOMMU_CORE, KSET, NULL, SECOND_MUTEX } from './entity-names.js';
 import { eachDevice, memberOf } from './group-members.js';
 import { __iommu_attach_device, iommu_domain_free } from './iommu-domain.js';

@@ -3,9 +3,9 @@
  * K39, INV-30.
  */
 
+import { ENODEV } from '../errno.js';
 import { send, trace } from '../step.js';
 import type { Thread } from '../step.js';
-import { ENODEV } from './driver-core.js';
 import { LOG } from './entity-names.js';
 import { devicesOf } from './group-members.js';
 import type { Kernel } from './kernel.js';

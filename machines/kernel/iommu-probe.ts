@@ -3,9 +3,9 @@
  * BN3, C.3, K14, K15, K19.
  */
 
+import { ENODEV, ENOMEM } from '../errno.js';
 import { send, lock, trace, unlock } from '../step.js';
 import type { Thread } from '../step.js';
-import { ENODEV, ENOMEM } from './driver-core.js';
 import { IOMMU_CORE, PROBE_LOCK } from './entity-names.js';
 import { memberOf } from './group-members.js';
 import {

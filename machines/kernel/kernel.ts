@@ -3,6 +3,7 @@
  * operations of this folder are made. Source: A1.1, B.2, D.x.
  */
 
+import { ENODEV, ENOMEM, EPROBE_DEFER } from '../errno.js';
 import { busActionValue } from '../../events/actions.js';
 import type { BusAction } from '../../events/actions.js';
 import type { EventFact } from '../../events/event.js';
@@ -13,7 +14,7 @@ import { lock, mayFail, SELF, send, spawn, trace, unlock } from '../step.js';
 import type { Step, Thread } from '../step.js';
 import { arch_setup_dma_ops, arch_teardown_dma_ops, devres_release_all } from './devres.js';
 import { iommu_device_unuse_default_domain, iommu_device_use_default_domain } from './dma-owner.js';
-import { device_attach, ENODEV, ENOMEM, EPROBE_DEFER } from './driver-core.js';
+import { device_attach } from './driver-core.js';
 import type { DriverCore, UeventAction } from './driver-core.js';
 import { BUDGET, DRIVERS_BASE, IOMMU_BLOCK } from './entity-names.js';
 import { blockOf, iommu_bus_notifier } from './iommu-bus.js';

@@ -5,7 +5,8 @@
  */
 
 import type { LinkedListReply } from '../linked-list.js';
-import { send } from '../step.js';
+import { NULL } from '../null-pointer.js';
+import { loopHead, send } from '../step.js';
 import type { Thread } from '../step.js';
 
 /** Adds a node as the first. */
@@ -32,6 +33,54 @@ export function* list_first(lists: string, head: string): Thread<string | null> 
   const label = `list_first_entry(&${head})`;
   const reply = yield* send<LinkedListReply>(lists, { type: 'list_first', node: head }, label);
   return reply.node;
+}
+
+/** list_empty. Returns whether it is. */
+export function* list_empty(lists: string, head: string): Thread<boolean> {
+  const event = { type: 'list_first', node: head };
+  const reply = yield* send<LinkedListReply>(lists, event, `list_empty(&${head})`);
+  return reply.node === null;
+}
+
+/** list_is_singular: looks at the head alone. Returns whether it is. */
+export function* list_is_singular(lists: string, head: string): Thread<boolean> {
+  const event = { type: 'list_is_singular', node: head };
+  const reply = yield* send<LinkedListReply>(lists, event, `list_is_singular(&${head})`);
+  return reply.node !== null;
+}
+
+/**
+ * list_for_each_entry, to the node that is looked for. A list that leads back to a node other than
+ * its head is walked for ever.
+ *
+ * @returns the first node of which `is` is true; null at the end
+ */
+export function* list_find(
+  lists: string,
+  head: string,
+  is: (node: string) => Thread<boolean>,
+): Thread<string | null> {
+  const met = new Set<string>();
+  let node = yield* next(lists, head);
+  while (node !== head) {
+    // Only a walk that has come round needs a head of its loop.
+    if (met.has(node)) yield* loopHead({ head, node });
+    met.add(node);
+    if (yield* is(node)) return node;
+    node = yield* next(lists, node);
+  }
+  return null;
+}
+
+function* next(lists: string, node: string): Thread<string> {
+  const event = { type: 'list_next', node };
+  const reply = yield* send<LinkedListReply>(lists, event, `next of ${node}`);
+  return reply.node ?? NULL;
+}
+
+/** The object that a node is in: container_of. */
+export function container_of(node: string): string {
+  return node.split('->', 1)[0];
 }
 
 /** kfree of an object that has nodes in it: from here on nobody may go to them. */

@@ -4,13 +4,13 @@
  * the thread of 2016.
  */
 
+import { EEXIST, EFAULT, EINVAL, ENODEV, ENOENT, ENOMEM } from '../errno.js';
 import { high, isBelow, joined, low } from '../dma-addr.js';
 import type { DmaAddr } from '../dma-addr.js';
 import type { IovaEvent, IovaRange, IovaReply } from '../iova-domain.js';
 import { NULL } from '../null-pointer.js';
 import { choose, lock, loopHead, mayFail, send, unlock } from '../step.js';
 import type { Thread } from '../step.js';
-import { EEXIST, EFAULT, EINVAL, ENODEV, ENOENT, ENOMEM } from './errno.js';
 import { add, get, kfree, kzalloc, listNext, load, put, store } from './memory.js';
 
 export type DomainType = 'DMA' | 'UNMANAGED' | 'IDENTITY' | 'BLOCKED';

@@ -3,13 +3,13 @@
  * pages of doorbells the IOVAs from there on. drivers/iommu/dma-iommu.c of v5.10. Source: A2.3.
  */
 
+import { EEXIST, EINVAL, ENOMEM } from '../errno.js';
 import { plus } from '../dma-addr.js';
 import type { DmaAddr } from '../dma-addr.js';
 import { GRANULE } from '../iova-domain.js';
 import { NULL } from '../null-pointer.js';
 import { mayFail } from '../step.js';
 import type { Thread } from '../step.js';
-import { EEXIST, EINVAL, ENOMEM } from './errno.js';
 import { kfree, kzalloc, listAdd, listDel, listNext, load, store } from './memory.js';
 
 /** A region that a driver reserves for a device: IOMMU_RESV_MSI, IOMMU_RESV_SW_MSI. */

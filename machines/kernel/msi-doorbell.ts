@@ -3,6 +3,7 @@
  * it. drivers/iommu/msi-iommu.c as posted and never merged. Source: A2.2, D-A2-3.
  */
 
+import { EEXIST, EINVAL, ENODEV, ENOMEM } from '../errno.js';
 import { isBelow, plus } from '../dma-addr.js';
 import type { DmaAddr } from '../dma-addr.js';
 import { GRANULE } from '../iova-domain.js';
@@ -10,7 +11,6 @@ import type { IovaEvent, IovaReply } from '../iova-domain.js';
 import type { PageTableEvent, PageTableReply } from '../page-table.js';
 import { lock, mayFail, send, unlock } from '../step.js';
 import type { Thread } from '../step.js';
-import { EEXIST, EINVAL, ENODEV, ENOMEM } from './errno.js';
 import {
   get,
   kfree,

@@ -3,10 +3,11 @@
  * drivers/pci/remove.c, slot.c, hotplug/pciehp_core.c. Source: B.2 device_del, K32.
  */
 
+import { ENODEV } from '../errno.js';
 import { struct } from '../object.js';
 import type { Entity } from '../scenario.js';
 import type { Thread } from '../step.js';
-import { device_del, device_release_driver, ENODEV } from './driver-core.js';
+import { device_del, device_release_driver } from './driver-core.js';
 import type { DriverSetup, Kernel } from './kernel.js';
 import {
   get,

@@ -3,10 +3,9 @@
  * in it. drivers/iommu/iommu.c, v5.11 and later. Source: C.1, D K23, INV-16, INV-26.
  */
 
-import { EBUSY } from '../notifier-chain.js';
+import { EBUSY, EINVAL, ENOMEM, EPERM } from '../errno.js';
 import { trace } from '../step.js';
 import type { Thread } from '../step.js';
-import { ENOMEM } from './driver-core.js';
 import { devicesOf } from './group-members.js';
 import {
   __iommu_attach_device,
@@ -16,9 +15,6 @@ import {
 } from './iommu-domain.js';
 import type { Kernel } from './kernel.js';
 import { get, load, put, store } from './memory.js';
-
-const EPERM = 1;
-const EINVAL = 22;
 
 /**
  * What the comment in iommu_group_store_type says must not be done: device_lock under group->mutex;

@@ -3,6 +3,7 @@
  * have a notifier chain (v3.6 – v5.18). Source: C.4 "VFIO listener", K03, K04, K43.
  */
 
+import { EINVAL } from '../errno.js';
 import type { Delivery } from '../step.js';
 import { lock, loopHead, send, spawn, unlock } from '../step.js';
 import type { Thread } from '../step.js';
@@ -47,7 +48,6 @@ export interface Vfio {
 }
 
 export const NOTIFY_OK = 1;
-const EINVAL = 22;
 
 /**
  * vfio_iommu_group_notifier.

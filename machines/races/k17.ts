@@ -1,8 +1,9 @@
 /** K17: a driver uses DMA before the group of its device has a default domain. */
 
+import { ENODEV } from '../errno.js';
 import { iommu_device_use_default_domain } from '../kernel/dma-owner.js';
 import { dma_map } from '../kernel/dma-map.js';
-import { device_attach, ENODEV } from '../kernel/driver-core.js';
+import { device_attach } from '../kernel/driver-core.js';
 import { bus_iommu_probe, iommu_probe_device } from '../kernel/iommu-probe.js';
 import { kernelScenario } from '../kernel/kernel-scenario.js';
 import type { Kernel } from '../kernel/kernel.js';

@@ -1,7 +1,8 @@
 /** K40: managed DMA memory is freed after the DMA ops that it came from are gone. */
 
+import { ENODEV } from '../errno.js';
 import { dmam_alloc_coherent } from '../kernel/devres.js';
-import { device_driver_attach, device_release_driver, ENODEV } from '../kernel/driver-core.js';
+import { device_driver_attach, device_release_driver } from '../kernel/driver-core.js';
 import { kernelScenario } from '../kernel/kernel-scenario.js';
 import type { Kernel } from '../kernel/kernel.js';
 import type { KernelProfile } from '../profiles/profile.js';

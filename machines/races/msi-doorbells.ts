@@ -1,10 +1,10 @@
 /** Doorbells that are mapped at the same time. Source: A2.2, D-A2-3, S5. */
 
+import { EEXIST } from '../errno.js';
 import { alarmMachine } from '../alarm.js';
 import type { DmaAddr } from '../dma-addr.js';
 import { GRANULE } from '../iova-domain.js';
 import type { MsiCode } from '../kernel/msi-aperture.js';
-import { EEXIST } from '../kernel/errno.js';
 import {
   iommu_msi_get_doorbell_iova,
   iommu_msi_put_doorbell_iova,

@@ -4,6 +4,7 @@
  * machines/kernel/driver-core.ts.
  */
 
+import { EBUSY, ENODEV } from '../../machines/errno.js';
 import { concat, defer, EMPTY, from, Subject } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { busAction, busActionValue } from '../../events/actions.js';
@@ -15,10 +16,8 @@ import {
   device_release_driver,
   driver_register,
   driver_unregister,
-  ENODEV,
 } from '../../machines/kernel/driver-core.js';
 import type { Operation } from '../../machines/kernel/driver-core.js';
-import { EBUSY } from '../../machines/notifier-chain.js';
 import type { KernelProfile } from '../../machines/profiles/profile.js';
 import { BusDevice, BusDriver } from './bus-device.js';
 import type { Driver } from './bus-device.js';

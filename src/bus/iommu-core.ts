@@ -3,11 +3,11 @@
  * had a chain, republishes what drivers do to it. Source: A1.3 BN1–BN7, INV-42.
  */
 
+import { ENODEV } from '../../machines/errno.js';
 import { concat, defer, ignoreElements, map, of } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { GROUP_ACTIONS } from '../../events/actions.js';
 import type { BusAction, GroupAction } from '../../events/actions.js';
-import { ENODEV } from '../../machines/kernel/driver-core.js';
 import type { KernelProfile } from '../../machines/profiles/profile.js';
 import type { BusDevice } from './bus-device.js';
 import type { HotplugNotification } from './hotplug-notification.js';

@@ -3,10 +3,10 @@
  * had one (v3.6 – v5.18). Source: A1.3.
  */
 
+import { EEXIST } from '../../machines/errno.js';
 import { concat, defer, EMPTY, of } from 'rxjs';
 import type { Observable } from 'rxjs';
 import type { GroupAction } from '../../events/actions.js';
-import { EEXIST } from '../../machines/notifier-chain.js';
 import type { BusDevice } from './bus-device.js';
 import type { HotplugNotification } from './hotplug-notification.js';
 import type { NotifierBlock } from './notifier-block.js';

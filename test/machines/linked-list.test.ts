@@ -75,6 +75,35 @@ describe('lists by pointers', () => {
   });
 });
 
+describe('a walk', () => {
+  const next = (node: string): LinkedListEvent => ({ type: 'list_next', node });
+  const singular = (node: string): LinkedListEvent => ({ type: 'list_is_singular', node });
+  const met = (...events: LinkedListEvent[]) => lists(events, { breaks: 'when met' });
+
+  it('follows next, to the head again', () => {
+    expect(met(addTail('a', 'H1'), addTail('b', 'H1'), next('a')).reply).toMatchObject({
+      node: 'b',
+    });
+    expect(met(addTail('a', 'H1'), next('a')).reply).toMatchObject({ node: 'H1' });
+  });
+
+  it('comes back to a last node that was added a second time (D-A5-2)', () => {
+    const twice = [addTail('a', 'H1'), addTail('b', 'H1'), addTail('b', 'H1')];
+    expect(met(...twice, next('b')).reply).toMatchObject({ node: 'b' });
+  });
+
+  it('goes no further than memory that was freed or never linked', () => {
+    expect(met(add('o->n', 'H1'), free('o'), next('o->n')).broken).toBe('INV-24');
+    expect(met(next('NULL')).broken).toBe('INV-32');
+  });
+
+  it('is not needed to tell that there is one node: the head tells', () => {
+    expect(met(singular('H1')).reply).toMatchObject({ node: null });
+    expect(met(add('a', 'H1'), singular('H1')).reply).toMatchObject({ node: 'a' });
+    expect(met(add('a', 'H1'), add('b', 'H1'), singular('H1')).reply).toMatchObject({ node: null });
+  });
+});
+
 describe('what corrupts a list', () => {
   it.each([
     ['added twice', [add('a', 'H1'), add('a', 'H1')], 'violated.twice', 'INV-32'],

@@ -29,4 +29,21 @@ describe('PASIDs', () => {
     expect(after(alloc('a'), alloc('b'), free(1)).context).toEqual({ owners: { 2: 'b' } });
     expect(after(alloc('a'), alloc('b'), free(1), alloc('c')).reply).toMatchObject({ pasid: 1 });
   });
+
+  it('are of the range that is asked for', () => {
+    const within = (min: number, max: number) => ({ ...alloc('a'), min, max });
+    expect(after(within(2, 2)).reply).toMatchObject({ pasid: 2 });
+    expect(after(within(2, 2), within(2, 9)).reply).toMatchObject({ pasid: 0 });
+  });
+
+  it('are freed by who has them, where that is a rule', () => {
+    const strict = (...events: Parameters<typeof after>) =>
+      sendEvents(pasidAllocatorMachine(2, 'INV-37'), events);
+    expect(strict(alloc('a'), free(1)).broken).toBeUndefined();
+    expect(strict(alloc('a'), free(1), free(1))).toMatchObject({
+      broken: 'INV-37',
+      says: 'PASID 1 of it is freed though it is not given out',
+    });
+    expect(after(free(1)).broken).toBeUndefined();
+  });
 });

@@ -1,8 +1,8 @@
+import { ENODEV } from '../../../machines/errno.js';
 import { describe, expect, it } from 'vitest';
 import {
   device_driver_attach,
   device_release_driver,
-  ENODEV,
 } from '../../../machines/kernel/driver-core.js';
 import {
   arch_setup_dma_ops,

@@ -1,17 +1,16 @@
 /** Devices that are added again, and walks of a bus whose drivers leave. Source: B.2, B.5, klist.c. */
 
+import { EEXIST, ENODEV } from '../../../machines/errno.js';
 import { describe, expect, test } from 'vitest';
 import {
   device_add,
   device_del,
   driver_register,
   driver_unregister,
-  ENODEV,
 } from '../../../machines/kernel/driver-core.js';
 import { Kernel } from '../../../machines/kernel/kernel.js';
 import { kernelScenario } from '../../../machines/kernel/kernel-scenario.js';
 import { klistDel, listAddTail, listNext, store } from '../../../machines/kernel/memory.js';
-import { EEXIST } from '../../../machines/notifier-chain.js';
 import { struct } from '../../../machines/object.js';
 import type { ObjectMemory } from '../../../machines/object.js';
 import { profileByName } from '../../../machines/profiles/timeline.js';

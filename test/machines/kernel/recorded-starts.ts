@@ -1,5 +1,6 @@
 /** The kernels that a recorded operation may have begun on, and what callbacks may do in it. */
 
+import { ENODEV, EPROBE_DEFER } from '../../../machines/errno.js';
 import { busActionValue, GROUP_ACTIONS } from '../../../events/actions.js';
 import type { BusAction, GroupAction } from '../../../events/actions.js';
 import {
@@ -11,8 +12,6 @@ import {
   device_del,
   device_release_driver,
   driver_probe_device,
-  ENODEV,
-  EPROBE_DEFER,
 } from '../../../machines/kernel/driver-core.js';
 import { iommu_attach_group, iommu_detach_group } from '../../../machines/kernel/iommu-domain.js';
 import { iommu_group_put } from '../../../machines/kernel/iommu-group.js';

@@ -4,7 +4,7 @@ import type { AnyStateMachine } from 'xstate';
 import { InternedMachine } from '../../../machines/intern.js';
 import type { Entity } from '../../../machines/scenario.js';
 import { SELF } from '../../../machines/step.js';
-import type { Thread } from '../../../machines/step.js';
+import type { Step, Thread, ThreadBody } from '../../../machines/step.js';
 
 /** What is known of a machine serves everybody. */
 const interned = new WeakMap<AnyStateMachine, InternedMachine>();
@@ -12,7 +12,15 @@ const interned = new WeakMap<AnyStateMachine, InternedMachine>();
 export class Alone {
   private readonly machines = new Map<string, { machine: InternedMachine; state: number }>();
 
-  constructor(entities: Readonly<Record<string, Entity>>) {
+  /**
+   * @param sends hears of every step that was sent
+   * @param spawns whether a thread may spawn others: they run after it
+   */
+  constructor(
+    entities: Readonly<Record<string, Entity>>,
+    private readonly sends: (step: Extract<Step, { type: 'send' }>) => void = () => undefined,
+    private readonly spawns = false,
+  ) {
     for (const [name, entity] of Object.entries(entities)) {
       const { machine, input } =
         'machine' in entity ? entity : { machine: entity, input: undefined };
@@ -24,11 +32,23 @@ export class Alone {
 
   /** What the thread returns; throws where it would wait, and where a rule breaks. */
   run<T>(thread: Thread<T>, self = 'T'): T {
+    const spawned: ThreadBody[] = [];
+    const returned = this.runOne(thread, self, spawned);
+    spawned.forEach((body, i) => this.run(body(`${self}.${i + 1}`), `${self}.${i + 1}`));
+    return returned;
+  }
+
+  private runOne<T>(thread: Thread<T>, self: string, spawned: ThreadBody[]): T {
     let result = thread.next();
     while (result.done !== true) {
       const step = result.value;
       if (step.type === 'note' || step.type === 'trace') {
         result = thread.next();
+        continue;
+      }
+      if (step.type === 'spawn' && this.spawns) {
+        spawned.push(step.body);
+        result = thread.next(`${self}.${spawned.length}`);
         continue;
       }
       if (step.type !== 'send') throw new Error(`a thread alone does not ${step.type}`);
@@ -43,6 +63,7 @@ export class Alone {
       entity.state = machine.next(state, event);
       const rule = machine.broken(entity.state);
       if (rule !== undefined) throw new Error(`${step.label} breaks ${rule}`);
+      this.sends(step);
       result = thread.next(reply);
     }
     return result.value;
