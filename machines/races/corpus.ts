@@ -5,11 +5,26 @@
 
 import type { Scenario } from '../scenario.js';
 import type { Race, RaceVariant } from './race.js';
+import { AUX_K27 } from './aux-k27.js';
 import { D_A2_1 } from './d-a2-1.js';
 import { D_A2_2 } from './d-a2-2.js';
 import { D_A2_3 } from './d-a2-3.js';
 import { D_A3_1 } from './d-a3-1.js';
 import { D_A3_2 } from './d-a3-2.js';
+import { D_A4_1 } from './d-a4-1.js';
+import { D_A4_2 } from './d-a4-2.js';
+import { D_A4_3 } from './d-a4-3.js';
+import { D_A5_1 } from './d-a5-1.js';
+import { D_A5_10 } from './d-a5-10.js';
+import { D_A5_2 } from './d-a5-2.js';
+import { D_A5_3 } from './d-a5-3.js';
+import { D_A5_3B } from './d-a5-3b.js';
+import { D_A5_4 } from './d-a5-4.js';
+import { D_A5_5 } from './d-a5-5.js';
+import { D_A5_6 } from './d-a5-6.js';
+import { D_A5_7 } from './d-a5-7.js';
+import { D_A5_8 } from './d-a5-8.js';
+import { D_A5_9 } from './d-a5-9.js';
 import { K01 } from './k01.js';
 import { K02 } from './k02.js';
 import { K03 } from './k03.js';
@@ -45,20 +60,22 @@ import { K40 } from './k40.js';
 import { K43 } from './k43.js';
 import { P_A3_4 } from './p-a3-4.js';
 import { P_A3_6 } from './p-a3-6.js';
+import { P_A5_5 } from './p-a5-5.js';
+import { P_A5_8 } from './p-a5-8.js';
+import { P_A5_9 } from './p-a5-9.js';
+import { PASID_ATTACH } from './pasid-attach.js';
 import { S1 } from './s1.js';
 import { S2 } from './s2.js';
 import { S3 } from './s3.js';
-import { S8 } from './s8.js';
 import { S4 } from './s4.js';
 import { S5 } from './s5.js';
+import { S6 } from './s6.js';
+import { S7 } from './s7.js';
+import { S8 } from './s8.js';
+import { S9 } from './s9.js';
 
-/** In the order of their ids. */
+/** Races of kernels, of threads, defects, properties and sections of the specification: each by number. */
 export const CORPUS: readonly Race[] = [
-  D_A2_1,
-  D_A2_2,
-  D_A2_3,
-  D_A3_1,
-  D_A3_2,
   K01,
   K02,
   K03,
@@ -92,14 +109,41 @@ export const CORPUS: readonly Race[] = [
   K39,
   K40,
   K43,
-  P_A3_4,
-  P_A3_6,
   S1,
   S2,
   S3,
-  S8,
   S4,
   S5,
+  S6,
+  S7,
+  S8,
+  S9,
+  D_A2_1,
+  D_A2_2,
+  D_A2_3,
+  D_A3_1,
+  D_A3_2,
+  D_A4_1,
+  D_A4_2,
+  D_A4_3,
+  D_A5_1,
+  D_A5_2,
+  D_A5_3,
+  D_A5_3B,
+  D_A5_4,
+  D_A5_5,
+  D_A5_6,
+  D_A5_7,
+  D_A5_8,
+  D_A5_9,
+  D_A5_10,
+  P_A3_4,
+  P_A3_6,
+  P_A5_5,
+  P_A5_8,
+  P_A5_9,
+  AUX_K27,
+  PASID_ATTACH,
 ];
 
 /** The race with this id, in any case; undefined for none. */
