@@ -70,7 +70,13 @@ const CANNOT_TELL: Readonly<Record<string, readonly (keyof KernelProfile)[] | 'a
   // Nothing but add_device_to_group and attach_device_to_domain.
   'boot-enum': 'anything',
   // The events of pciehp, which came with 7.0, are among those lost; nothing tells 6.5 from 7.1.
-  '7.2/lost-events': ['pciHpEvent', 'readyFlag', 'defaultDomainAwaited'],
+  '7.2/lost-events': [
+    'pciHpEvent',
+    'readyFlag',
+    'defaultDomainAwaited',
+    'slotHoldsBus',
+    'finalizeLooksUpDomain',
+  ],
 };
 
 /** The garbage pointer of a chain without a device printed a line feed: the rest of its line. */
