@@ -92,7 +92,7 @@ export function programScenario(program: HotplugProgram, code: ProgramCode = {})
 
 /** What hotplug() is told of the program. */
 export function programSetup(program: HotplugProgram, code: ProgramCode = {}): Hotplug {
-  const { devices, drivers, groups, domains, listeners, threads, faults, iommu, order } = program;
+  const { devices, drivers, domains, listeners, threads, faults, iommu, order } = program;
   const operations = Object.values(threads).flat();
   const count = (...names: readonly string[]) =>
     operations.filter(([name]) => names.includes(name)).length;
@@ -104,7 +104,7 @@ export function programSetup(program: HotplugProgram, code: ProgramCode = {}): H
     buses: { pci: { iommu: iommu ?? true } },
     devices,
     drivers,
-    groups: Object.fromEntries(groups.map((group) => [group, { held: 1 }])),
+    groups: groupSetups(program),
     domains,
     listeners: {
       ...Object.fromEntries(
@@ -119,12 +119,31 @@ export function programSetup(program: HotplugProgram, code: ProgramCode = {}): H
     ...(order === undefined ? {} : { order }),
     driversLeave: count('driver_unregister') > 0,
     spareGroups,
-    spareDomains: 2 * (spareGroups + groups.length) + count('iommu_group_claim_dma_owner'),
+    spareDomains: 2 * (spareGroups + program.groups.length) + count('iommu_group_claim_dma_owner'),
     run: Object.fromEntries(
       Object.entries(threads).map(([thread, calls]) => [thread, (k) => runOperations(k, calls)]),
     ),
     ...rest,
   };
+}
+
+/**
+ * The groups that are there, each held by somebody. New ones are numbered from how many there are,
+ * so those that a smaller number would have are there as well, and empty.
+ */
+function groupSetups({ iommu, devices, groups }: HotplugProgram): NonNullable<Hotplug['groups']> {
+  const joined = Object.values(devices).flatMap(({ group }) => group ?? []);
+  const known = [...new Set([...groups, ...joined])];
+  const last = Math.max(-1, ...known.map((name) => Number(/^g(\d+)$/.exec(name)?.[1] ?? -1)));
+  const below = Array.from({ length: last + 1 }, (_, n) => `g${n}`);
+  // Without an IOMMU there is no domain to attach to.
+  const setup = iommu === false ? { domain: null, default_domain: null } : {};
+  return Object.fromEntries(
+    [...new Set([...below, ...known])].map((group) => [
+      group,
+      { ...setup, held: groups.includes(group) ? 1 : 0 },
+    ]),
+  );
 }
 
 const EARS = new Map<string, AnyStateMachine>();
