@@ -158,10 +158,8 @@ function checkOn(
     const first = explore(scenario, { bounds: limits });
     const explorations = [first];
     if (first.verdict === 'incomplete') {
-      // A bound on states is none of schedules that are drawn.
-      const { states: _, ...rest } = limits;
       for (const strategy of BEYOND) {
-        explorations.push(explore(scenario, { strategy, seed, runs, bugDepth, bounds: rest }));
+        explorations.push(explore(scenario, { strategy, seed, runs, bugDepth, bounds: limits }));
       }
     }
     return concluded(kernel, explorations);

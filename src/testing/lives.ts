@@ -162,13 +162,15 @@ function livesOf(things: Things, profile: KernelProfile, pick: Pick): readonly L
   }
   if (group !== undefined) {
     live([], ['iommu_group_for_each_dev', group]);
-    live(
-      [group],
-      ['iommu_group_claim_dma_owner', group, 'vfio'],
-      ['iommu_group_release_dma_owner', group],
-    );
+    if (iommu) {
+      live(
+        [group],
+        ['iommu_group_claim_dma_owner', group, 'vfio'],
+        ['iommu_group_release_dma_owner', group],
+      );
+    }
     // Since v5.19 who attaches must own the group first.
-    if (domain !== undefined && profile.groupDomain && !profile.dmaOwnership) {
+    if (iommu && domain !== undefined && profile.groupDomain && !profile.dmaOwnership) {
       live([group], ['iommu_attach_group', domain, group], ['iommu_detach_group', domain, group]);
     }
   }

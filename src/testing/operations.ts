@@ -152,7 +152,7 @@ type Names<Roles extends readonly Role[]> = { readonly [I in keyof Roles]: strin
 export const OPERATION_NAMES = Object.keys(KINDS) as readonly OperationName[];
 
 function kindOf(name: OperationName): Kind {
-  return KINDS[name] as unknown as Kind;
+  return KINDS[name];
 }
 
 /** Whether the generation has the operation. */

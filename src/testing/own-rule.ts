@@ -209,10 +209,15 @@ export class RuleRun {
     this.actor = createActor(lettingPass(rule.machine)).start();
   }
 
+  /** The rule was broken by what was heard. */
+  get broken(): boolean {
+    return (this.actor.getSnapshot() as AnyMachineSnapshot).hasTag('violation');
+  }
+
   /** Hears one more. Returns whether the rule still holds. */
   hear({ action, dev }: Heard): boolean {
     this.heard++;
     this.actor.send({ type: action, dev });
-    return !(this.actor.getSnapshot() as AnyMachineSnapshot).hasTag('violation');
+    return !this.broken;
   }
 }

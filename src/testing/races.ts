@@ -54,11 +54,7 @@ export function races(subject: Testable, options: CheckOptions = {}): Races {
         const kept = place === undefined ? {} : { failures: failuresNextTo(place, seed) };
         const checked = check(subject, { ...kept, ...told });
         if (checked.verdict === 'clean') return checked;
-        const program = smallestFailure(subject, checked, told);
-        throw new RaceError(
-          checkText(program?.checked ?? checked, { command, ...program }),
-          checked,
-        );
+        throw new RaceError(failureText(subject, checked, told, command), checked);
       }),
     toViolate: (rule) =>
       settled(() => {
@@ -68,6 +64,19 @@ export function races(subject: Testable, options: CheckOptions = {}): Races {
         throw new RaceError(`${rule} is not broken\n\n${text}`, checked);
       }),
   };
+}
+
+/** The message of a test that fails: of a program, that of the smallest one that does. */
+export function failureText(
+  subject: Testable,
+  checked: Checked,
+  options: CheckOptions,
+  command: string | undefined,
+): string {
+  const smallest = smallestFailure(subject, checked.rules[0], options);
+  if (smallest === undefined) return checkText(checked, { command });
+  const { program } = smallest;
+  return checkText({ ...smallest.checked, saved: checked.saved }, { command, program });
 }
 
 /** What it returns or throws, as a promise. */

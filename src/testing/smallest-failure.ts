@@ -51,22 +51,22 @@ export interface SmallestFailure {
 }
 
 /**
- * The smallest program that breaks the first rule that a test found broken, on the first generation
- * where it did.
+ * The smallest program that breaks a rule, on the first generation where it does.
  *
- * @returns undefined where what was tested is no program, or no rule is broken
+ * @returns undefined where what was tested is no program, or the rule is broken on no generation
  */
 export function smallestFailure(
   subject: Testable,
-  checked: Checked,
-  { failures: _, ...options }: CheckOptions = {},
+  rule: string | undefined,
+  { failures: _, generations, ...options }: CheckOptions = {},
 ): SmallestFailure | undefined {
-  const on = checked.on.find(({ rules }) => rules.length > 0);
-  if (typeof subject === 'function' || !isProgram(subject) || on === undefined) return undefined;
-  const [rule] = on.rules;
-  const start = on.kernel === undefined ? subject : { ...subject, kernel: on.kernel };
-  if (!breaksRule(start, rule, options)) return { program: start, checked };
-  const program = minimise(start, (smaller) => breaksRule(smaller, rule, options));
-  const { generations: __, ...rest } = options;
-  return { program, checked: { ...check(program, rest), saved: checked.saved } };
+  if (typeof subject === 'function' || !isProgram(subject) || rule === undefined) return undefined;
+  const { rules = [], code = {} } = options;
+  for (const { kernel } of testedOn(subject, generations, rules, code)) {
+    const start = kernel === undefined ? subject : { ...subject, kernel };
+    if (!breaksRule(start, rule, options)) continue;
+    const program = minimise(start, (smaller) => breaksRule(smaller, rule, options));
+    return { program, checked: check(program, options) };
+  }
+  return undefined;
 }
