@@ -1,5 +1,6 @@
 /** What a test came to, as text: the message of a test that fails. */
 
+import { relative } from 'node:path';
 import { counterexampleText, noScheduleText } from '../report/explore-text.js';
 import { plural, printable, wrap } from '../report/format.js';
 import type { Checked, CheckedOn } from './check.js';
@@ -23,8 +24,11 @@ export function checkText(checked: Checked, options: CheckTextOptions = {}): str
     out.push('', ...(kernels.length === 0 ? [] : [`On ${listed(kernels)}:`, '']), text);
   }
   out.push('', ...doneText(on));
+  for (const { again } of on) {
+    if (again !== undefined) out.push(`kept, and fails again: ${shown(again)}`);
+  }
   out.push(`seed: ${seed}`);
-  for (const file of saved) out.push(`saved: ${file}`);
+  for (const file of saved) out.push(`saved: ${shown(file)}`);
   if (command !== undefined) out.push(`again: ${command}`);
   return out.join('\n');
 }
@@ -83,7 +87,7 @@ function doneText(on: readonly CheckedOn[]): string[] {
 
 /** `every interleaving was covered`; or how far, and which schedules were drawn beyond. */
 function whatWasDone({ explorations, again }: CheckedOn): string {
-  if (again !== undefined) return `a failing case that was kept fails again: ${again}`;
+  if (again !== undefined) return 'a failing case that was kept was tried first, and nothing else';
   const [first, ...drawn] = explorations;
   const searched =
     first.cut === undefined
@@ -93,6 +97,12 @@ function whatWasDone({ explorations, again }: CheckedOn): string {
     ({ strategy, sampled }) => `${plural(sampled?.runs ?? 0, 'schedule')} of ${strategy}`,
   );
   return beyond.length === 0 ? searched : `${searched}; ${listed(beyond)} drawn`;
+}
+
+/** A file as it is called from where the process runs. */
+function shown(file: string): string {
+  const path = relative(process.cwd(), file);
+  return path === '' || path.startsWith('..') ? file : path;
 }
 
 /** `v3.6, v5.10 and v6.1` */
