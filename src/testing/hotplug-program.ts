@@ -6,9 +6,10 @@
 import { createMachine, emit } from 'xstate';
 import type { AnyStateMachine } from 'xstate';
 import { hotplug } from '../../machines/kernel/hotplug.js';
-import type { Hotplug } from '../../machines/kernel/hotplug.js';
+import type { Hotplug, ListenerSetup } from '../../machines/kernel/hotplug.js';
 import type { GroupVariant } from '../../machines/kernel/iommu-group.js';
-import type { ScenarioFor } from '../../machines/scenario.js';
+import { membershipListenerMachine } from '../../machines/membership-listener.js';
+import type { Monitor, ScenarioFor } from '../../machines/scenario.js';
 import { namesIn, operationText, runOperations } from './operations.js';
 import type { Operation } from './operations.js';
 
@@ -96,7 +97,16 @@ export function programSetup(program: HotplugProgram, code: ProgramCode = {}): H
   const operations = Object.values(threads).flat();
   const count = (...names: readonly string[]) =>
     operations.filter(([name]) => names.includes(name)).length;
-  const { listeners: own, ...rest } = code;
+  const { listeners: own, monitors, ...rest } = code;
+  const all: Readonly<Record<string, ListenerSetup>> = {
+    ...Object.fromEntries(
+      Object.entries(listeners).map(([block, { returns = {}, ...setup }]) => [
+        block,
+        { ...setup, is: earsReturning(returns) },
+      ]),
+    ),
+    ...own,
+  };
   // Every call may make a group, and a device that comes again another one.
   const spareGroups = count('device_add', 'iommu_probe_device');
   return {
@@ -106,15 +116,8 @@ export function programSetup(program: HotplugProgram, code: ProgramCode = {}): H
     drivers,
     groups: groupSetups(program),
     domains,
-    listeners: {
-      ...Object.fromEntries(
-        Object.entries(listeners).map(([block, { returns = {}, ...setup }]) => [
-          block,
-          { ...setup, is: earsReturning(returns) },
-        ]),
-      ),
-      ...own,
-    },
+    listeners: all,
+    monitors: { ...membershipMonitors(all), ...monitors },
     ...(faults > 0 ? { mayFail: true, faults } : {}),
     ...(order === undefined ? {} : { order }),
     driversLeave: count('driver_unregister') > 0,
@@ -125,6 +128,24 @@ export function programSetup(program: HotplugProgram, code: ProgramCode = {}): H
     ),
     ...rest,
   };
+}
+
+/** INV-01 of each listener on a group by itself: others may be on the same chain. */
+export function membershipMonitors(
+  listeners: Readonly<Record<string, ListenerSetup>>,
+): Readonly<Record<string, Monitor>> {
+  return Object.fromEntries(
+    Object.entries(listeners)
+      .filter(([, { on, is }]) => on.endsWith('->notifier') && typeof is !== 'function')
+      .map(([block, { on }]) => [
+        `memberships that ${block} hears of`,
+        {
+          machine: membershipListenerMachine,
+          listeners: [block],
+          hears: { chain: on, block },
+        },
+      ]),
+  );
 }
 
 /**

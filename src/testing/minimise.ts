@@ -3,7 +3,7 @@
  * any more. It works on the plain data, so a program from anywhere can be made smaller.
  */
 
-import type { HotplugProgram } from './hotplug-program.js';
+import type { HotplugProgram, ProgramDevice } from './hotplug-program.js';
 import { namesIn } from './operations.js';
 import type { Operation } from './operations.js';
 
@@ -64,26 +64,37 @@ export function* removals(program: HotplugProgram): Generator<HotplugProgram> {
   yield* simpler(program);
 }
 
+/** Fields without which there is less; others say what is there when the threads begin. */
+const LESS = {
+  device: ['alias', 'deferred', 'driver', 'group'],
+  driver: ['async', 'managesDma', 'matches'],
+  listener: ['priority', 'returns', 'unregisters'],
+} as const;
+
 /** Without a field of something. */
 function* simpler(program: HotplugProgram): Generator<HotplugProgram> {
   const { devices, drivers, listeners } = program;
-  for (const [name, fields] of Object.entries(devices)) {
-    for (const field of Object.keys(fields)) {
-      yield { ...program, devices: { ...devices, [name]: without(fields, field) } };
+  for (const [name, device] of Object.entries(devices)) {
+    for (const field of LESS.device.filter((each) => each in device)) {
+      const less = without({ ...device, ...stays(device) }, field);
+      yield { ...program, devices: { ...devices, [name]: less } };
     }
   }
-  for (const [name, fields] of Object.entries(drivers)) {
-    for (const field of Object.keys(fields)) {
-      yield { ...program, drivers: { ...drivers, [name]: without(fields, field) } };
+  for (const [name, driver] of Object.entries(drivers)) {
+    for (const field of LESS.driver.filter((each) => each in driver)) {
+      yield { ...program, drivers: { ...drivers, [name]: without(driver, field) } };
     }
   }
-  for (const [name, { on, ...fields }] of Object.entries(listeners)) {
-    for (const field of Object.keys(fields)) {
-      yield { ...program, listeners: { ...listeners, [name]: { on, ...without(fields, field) } } };
+  for (const [name, listener] of Object.entries(listeners)) {
+    for (const field of LESS.listener.filter((each) => each in listener)) {
+      yield { ...program, listeners: { ...listeners, [name]: without(listener, field) } };
     }
   }
-  const { iommu, ...rest } = program;
-  if (iommu !== undefined) yield rest;
+}
+
+/** Who is bound or in a group is there, also when it is neither any more. */
+function stays({ present, driver, group }: ProgramDevice): Pick<ProgramDevice, 'present'> {
+  return present === undefined && (driver ?? group) !== undefined ? { present: true } : {};
 }
 
 function withoutDevice(program: HotplugProgram, dev: string): HotplugProgram {
@@ -103,7 +114,10 @@ function withoutDevice(program: HotplugProgram, dev: string): HotplugProgram {
 function withoutDriver(program: HotplugProgram, driver: string): HotplugProgram {
   const devices = Object.entries(program.devices).map(
     ([name, device]) =>
-      [name, device.driver === driver ? without(device, 'driver') : device] as const,
+      [
+        name,
+        device.driver === driver ? without({ ...device, ...stays(device) }, 'driver') : device,
+      ] as const,
   );
   return {
     ...program,
@@ -118,7 +132,11 @@ function withoutGroup(program: HotplugProgram, group: string): HotplugProgram {
   const heard = Object.entries(program.listeners).filter(([, { on }]) => on === chain);
   const blocks = heard.map(([block]) => block);
   const devices = Object.entries(program.devices).map(
-    ([name, device]) => [name, device.group === group ? without(device, 'group') : device] as const,
+    ([name, device]) =>
+      [
+        name,
+        device.group === group ? without({ ...device, ...stays(device) }, 'group') : device,
+      ] as const,
   );
   const about = (call: Operation) =>
     namesIn(call, 'group').includes(group) ||

@@ -15,6 +15,7 @@ import {
   device_release_driver,
   driver_register,
   driver_unregister,
+  ENODEV,
 } from '../../machines/kernel/driver-core.js';
 import { iommu_attach_group, iommu_detach_group } from '../../machines/kernel/iommu-domain.js';
 import {
@@ -26,6 +27,7 @@ import {
 } from '../../machines/kernel/iommu-group.js';
 import { iommu_probe_device, iommu_release_device } from '../../machines/kernel/iommu-probe.js';
 import type { Kernel } from '../../machines/kernel/kernel.js';
+import { load } from '../../machines/kernel/memory.js';
 import {
   bus_register_notifier,
   bus_unregister_notifier,
@@ -60,9 +62,9 @@ const hasProbe = ({ probeDevice }: KernelProfile) => probeDevice;
 const KINDS = {
   device_add: kind({ takes: ['dev'], run: device_add }),
   device_del: kind({ takes: ['dev'], run: device_del, undoes: 'device_add' }),
-  device_attach: kind({ takes: ['dev'], run: device_attach }),
-  device_driver_attach: kind({ takes: ['dev', 'driver'], run: device_driver_attach }),
-  device_release_driver: kind({ takes: ['dev'], run: device_release_driver }),
+  device_attach: kind({ takes: ['dev'], run: onBus(device_attach) }),
+  device_driver_attach: kind({ takes: ['dev', 'driver'], run: bind }),
+  device_release_driver: kind({ takes: ['dev'], run: onBus(device_release_driver) }),
   driver_register: kind({ takes: ['driver'], run: driver_register }),
   driver_unregister: kind({
     takes: ['driver'],
@@ -190,6 +192,31 @@ export function* runOperations(k: Kernel, operations: readonly Operation[]): Thr
     if (typeof ret === 'number' && ret < 0) failed.add(own);
     else failed.delete(own);
   }
+}
+
+/**
+ * Whether a file of sysfs leads to a device or a driver: who writes to it names one, and it is there
+ * or not (bus_find_device_by_name, drivers/base/bus.c).
+ */
+function* isOnBus(bus: string, what: 'devices' | 'drivers', name: string): Thread<boolean> {
+  const entries = yield* load<readonly unknown[]>(bus, what);
+  return entries.includes(name);
+}
+
+/** drivers_probe and unbind of sysfs. */
+function onBus(operation: (k: Kernel, dev: string) => Thread) {
+  return function* (k: Kernel, dev: string): Thread {
+    if (!(yield* isOnBus(k.busOf(dev), 'devices', dev))) return -ENODEV;
+    return yield* operation(k, dev);
+  };
+}
+
+/** bind of sysfs: a file of the driver, to which the name of a device is written. */
+function* bind(k: Kernel, dev: string, driver: string): Thread {
+  const bus = k.busOf(dev);
+  if (!(yield* isOnBus(bus, 'drivers', driver))) return -ENODEV;
+  if (!(yield* isOnBus(bus, 'devices', dev))) return -ENODEV;
+  return yield* device_driver_attach(k, dev, driver);
 }
 
 function* getAndPut(k: Kernel, dev: string): Thread<void> {

@@ -8,6 +8,7 @@ import type { AnyEventObject, AnyMachineSnapshot, AnyStateMachine } from 'xstate
 import { lettingPass } from '../../machines/listener.js';
 import type { Hotplug, ListenerSetup } from '../../machines/kernel/hotplug.js';
 import type { Monitor, Scenario } from '../../machines/scenario.js';
+import { membershipMonitors } from './hotplug-program.js';
 import type { HotplugProgram, ProgramCode } from './hotplug-program.js';
 
 /** A notification as a rule hears it. */
@@ -166,7 +167,8 @@ export function ruled(told: Hotplug, ...rules: readonly OwnRule[]): Hotplug {
   const named = Object.values(devices).flatMap(({ group }) => group ?? []);
   const known = [...new Set([...Object.keys(groups), ...named])];
   const own = listenersFor(rules, Object.keys(buses), known);
-  return { ...told, listeners: { ...told.listeners, ...own } };
+  const listeners = { ...told.listeners, ...own };
+  return { ...told, listeners, monitors: { ...membershipMonitors(listeners), ...told.monitors } };
 }
 
 /** The code of a program, with rules of one's own. */
