@@ -3,6 +3,7 @@
 import * as fc from 'fast-check';
 import { ScenarioError } from '../explore/scenario-error.js';
 import { seedFrom } from './budget.js';
+import { brokenRules } from './broken-rules.js';
 import { check } from './check.js';
 import type { Checked, CheckOptions } from './check.js';
 import { checkText } from './check-text.js';
@@ -60,13 +61,12 @@ export function checkPrograms(
   const { programs = PROGRAMS, judges, failures, ...rest } = options;
   const seed = seedFrom(options.seed);
   const told: CheckOptions = { ...rest, seed, budget: { ...BUDGET, ...rest.budget } };
-  const broken = ({ rules }: Checked) =>
-    rules.find((rule) => judges === undefined || judges.includes(rule));
+  const judged = (rule: string) => judges === undefined || judges.includes(rule);
 
   for (const kept of failures === undefined ? [] : allFailures(failures)) {
     if (kept.program === undefined) continue;
     const checked = check(kept.program, told);
-    const rule = broken(checked);
+    const rule = checked.rules.find(judged);
     if (rule !== undefined) {
       const { program, file } = { program: kept.program, file: kept.file };
       const failure = { program, rule, drawn: program, checked, again: file };
@@ -80,10 +80,10 @@ export function checkPrograms(
   let failed = false;
   const result = fc.check(
     fc.property(arbitrary, (program) => {
-      const checked = check(program, told);
-      const holds = broken(checked) === undefined;
+      const { rules, covered: whole } = brokenRules(program, told, judged);
+      const holds = ![...rules].some(judged);
       if (!failed) tested++;
-      if (!failed && checked.verdict === 'clean') covered++;
+      if (!failed && whole && holds) covered++;
       if (!holds) failed = true;
       return holds;
     }),
@@ -97,7 +97,7 @@ export function checkPrograms(
     return { verdict: 'incomplete', seed, programs: tested, covered, ...none };
   }
   const [drawn] = counterexample;
-  const rule = broken(check(drawn, told))!;
+  const rule = [...brokenRules(drawn, told, judged).rules].find(judged)!;
   const { program, checked } = smallestFailure(drawn, rule, told)!;
   const saved =
     failures === undefined

@@ -28,7 +28,9 @@ export type {
 export { OPERATION_NAMES, operationText } from './operations.js';
 export type { Operation, OperationName } from './operations.js';
 export { minimise, removals } from './minimise.js';
-export { breaksRule, smallestFailure } from './smallest-failure.js';
+export { breaksRule, brokenRules } from './broken-rules.js';
+export type { Broken } from './broken-rules.js';
+export { smallestFailure } from './smallest-failure.js';
 export type { SmallestFailure } from './smallest-failure.js';
 export {
   devices,
@@ -42,3 +44,14 @@ export {
 export type { ProgramConstraints, Topology, TopologyConstraints } from './arbitraries.js';
 export { assertPrograms, checkPrograms } from './check-programs.js';
 export type { ProgramFailure, ProgramsChecked, ProgramsOptions } from './check-programs.js';
+export { checkLive, liveText } from './check-live.js';
+export type {
+  Hops,
+  LiveChecked,
+  LiveFailure,
+  LiveOn,
+  LiveOptions,
+  MakeListener,
+} from './check-live.js';
+export { ControlledSchedule } from './controlled-schedule.js';
+export type { Choose, Chosen } from './controlled-schedule.js';
