@@ -74,7 +74,6 @@ export const LATE_DRIVER: HotplugProgram = {
       ['iommu_group_for_each_dev', 'g0'],
       ['driver_register', 'r0'],
     ],
-    T2: [['iommu_group_get', 'd1']],
   },
   faults: 0,
 };
