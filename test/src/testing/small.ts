@@ -61,7 +61,7 @@ export function counting(threads: number, steps: 'two' | 'one'): Scenario {
 export const LATE_DRIVER: HotplugProgram = {
   kernel: 'v6.12',
   devices: { d0: {}, d1: { present: true, alias: 'b0' } },
-  drivers: { r0: { registered: false, async: true }, r1: {} },
+  drivers: { r0: { registered: false }, r1: { matches: ['d1'] } },
   groups: ['g0'],
   domains: ['E0'],
   listeners: { l0: { on: 'pci->bus_notifier', priority: 2 } },
