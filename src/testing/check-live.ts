@@ -24,7 +24,11 @@ import type { Operation } from './operations.js';
 import { RuleRun } from './own-rule.js';
 import type { Heard, OwnRule } from './own-rule.js';
 
-/** What a listener may wait for under the tool's control. */
+/**
+ * What a listener may wait for under the tool's control. Promises that are settled already, or that
+ * lead to one of these, go on by themselves before anything else is chosen; timers and input of its
+ * own nobody waits for.
+ */
 export interface Hops {
   /** A point where others may come between: `await hop()`. */
   readonly hop: (what?: string) => Promise<number>;
@@ -233,7 +237,8 @@ async function runOnce(
     );
   }
   await schedule.run((points) => (failure === undefined ? choose(points) : undefined));
-  if (waiting.size > 0) fail(DEADLOCK, `${[...waiting].join(' and ')} wait for ever`);
+  if (waiting.size > 0)
+    fail(DEADLOCK, `${[...waiting].join(' and ')} wait for ever, or for what is not under control`);
   return failure;
 }
 

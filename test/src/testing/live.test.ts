@@ -180,3 +180,12 @@ test('what a bus does not have is refused', async () => {
     'a bus that runs has no iommu_group_get(d0)',
   );
 });
+
+test('a listener that never returns is a deadlock', async () => {
+  const { on } = await checkLive(inTurn, {
+    generations: ['v6.12'],
+    listeners: { mine: () => () => new Promise<number>(() => undefined) },
+  });
+  expect(on[0].failure).toMatchObject({ rule: 'deadlock' });
+  expect(on[0].failure?.says).toContain('T0 wait for ever');
+});
