@@ -8,7 +8,8 @@ const closedRoom = (files, patterns) => ({
 });
 
 export default tseslint.config(
-  { ignores: ['dist', 'node_modules', 'coverage', 'scratch'] },
+  // The project of test/package knows the package and nothing of this repository.
+  { ignores: ['dist', 'node_modules', 'coverage', 'scratch', 'test/package/project'] },
   js.configs.recommended,
   ...tseslint.configs.recommendedTypeChecked,
   {

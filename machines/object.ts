@@ -244,15 +244,13 @@ function outcome(memory: ObjectMemory, event: ObjectEvent): Outcome {
     case 'list_del': {
       const entries = list(fields[event.field]);
       const at = entries.lastIndexOf(event.entry);
+      if (at < 0) return { memory, reply: { type: 'deleted', found: false } };
       const gone = { deleted: event.entry };
       const rest =
-        event.keepsPlace === true && at >= 0
+        event.keepsPlace === true
           ? placesInOrder(entries.with(at, gone))
           : entries.toSpliced(at, 1);
-      return {
-        memory: at < 0 ? memory : set(event.field, rest),
-        reply: { type: 'deleted', found: at >= 0 },
-      };
+      return { memory: set(event.field, rest), reply: { type: 'deleted', found: true } };
     }
     case 'list_next': {
       const entries = list(fields[event.field]);

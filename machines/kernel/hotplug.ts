@@ -169,7 +169,7 @@ function membershipMonitors(
       {
         machine: membershipListenerMachine,
         listeners: [block],
-        hears: { chain: on },
+        hears: { chain: on, block },
       },
     ]),
   );

@@ -240,7 +240,7 @@ function* addDevice(k: Kernel, group: string, dev: string): Thread<number> {
   const { profile } = k;
   yield* get(group);
   yield* store(dev, 'iommu_group', group);
-  if (k.setup.countsMemberships === true) yield* add(k.busOf(dev), k.membershipsOf(dev), 1);
+  if (k.setup.countsMemberships === true) yield* memberships(k, dev, 1);
   const order = k.setup.order ?? 'as posted';
   if (order === 'notify first') {
     yield* notifyGroup(k, group, 'ADD_DEVICE', dev);
@@ -394,6 +394,14 @@ export function* takeOffList(group: string, dev: string): Thread<string | undefi
   return gdev;
 }
 
+/** How many memberships a device has had; the model counts them, not the kernel. */
+function* memberships(k: Kernel, dev: string, by: number): Thread<number> {
+  const event = { type: 'add', field: k.membershipsOf(dev), value: by };
+  const label = `count ${k.membershipsOf(dev)}`;
+  const reply = yield { type: 'send', entity: k.busOf(dev), event, label, hidden: true };
+  return Number((reply as { readonly value: unknown }).value);
+}
+
 /** blocking_notifier_call_chain(&group->notifier, …), in the generations in which there is one. */
 export function* notifyGroup(
   k: Kernel,
@@ -406,7 +414,7 @@ export function* notifyGroup(
   yield* trace({ type: 'chain_call', chain: `${group}->notifier`, ...about });
   const payload =
     k.setup.countsMemberships === true
-      ? { dev, membership: yield* load<number>(k.busOf(dev), k.membershipsOf(dev)) }
+      ? { dev, membership: yield* memberships(k, dev, 0) }
       : { dev };
   const ret = yield* k.callChain(`${group}->notifier`, action, payload);
   yield* trace({ type: 'chain_return', ret });

@@ -185,11 +185,15 @@ export class Kernel implements DriverCore<string, string, Step> {
       ]),
     );
     this.starts = startingGroups(setup);
-    const first = Object.keys(this.starts).length;
     // Where a device is taken in twice at the same time, each makes one.
     const spare = setup.spareGroups ?? 2 * Object.keys(this.devices).length;
-    this.groups = [...Object.keys(this.starts), ...numbered('g', first, spare)];
-    this.spareDomains = numbered('D', first, setup.spareDomains ?? 2 * this.groups.length);
+    const there = Object.keys(this.starts);
+    this.groups = [...there, ...unused('g', spare, there)];
+    this.spareDomains = unused(
+      'D',
+      setup.spareDomains ?? 2 * this.groups.length,
+      startingDomains(this.starts, setup),
+    );
     this.blocks = this.withIommu(setup.blocks ?? {});
     this.entities = kernelEntities(this);
   }
@@ -206,13 +210,7 @@ export class Kernel implements DriverCore<string, string, Step> {
 
   /** Every domain that there is or may be. */
   get allDomains(): readonly string[] {
-    const first = Object.values(this.starts).flatMap((start) => [
-      start.default_domain,
-      start.domain,
-      start.blocking_domain,
-    ]);
-    const named = [...first, ...(this.setup.domains ?? []), ...this.spareDomains];
-    return [...new Set(named.filter((name) => typeof name === 'string'))];
+    return [...new Set([...startingDomains(this.starts, this.setup), ...this.spareDomains])];
   }
 
   /** Whether the group is there when the threads begin. */
@@ -576,6 +574,24 @@ function startingGroups(setup: KernelSetup): Readonly<Record<string, GroupSetup>
   );
 }
 
-function numbered(prefix: string, first: number, count: number): string[] {
-  return Array.from({ length: count }, (_, i) => `${prefix}${first + i}`);
+/** `g2`, `g3`, …: so many names that nobody has, in the order of their numbers. */
+function unused(prefix: string, count: number, taken: readonly string[]): string[] {
+  const names: string[] = [];
+  for (let n = taken.length; names.length < count; n++) {
+    if (!taken.includes(`${prefix}${n}`)) names.push(`${prefix}${n}`);
+  }
+  return names;
+}
+
+/** Domains that there are when the threads begin. */
+function startingDomains(
+  starts: Readonly<Record<string, GroupSetup>>,
+  { domains = [] }: KernelSetup,
+): readonly string[] {
+  const first = Object.values(starts).flatMap(({ default_domain, domain, blocking_domain }) => [
+    default_domain,
+    domain,
+    blocking_domain,
+  ]);
+  return [...new Set([...first, ...domains].filter((name) => typeof name === 'string'))];
 }

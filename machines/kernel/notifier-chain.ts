@@ -408,7 +408,12 @@ function noted(chain: Chain): NotedChain {
 }
 
 function told(payload: Payload): string {
-  return Object.values(payload)
-    .map((field) => (typeof field === 'string' ? field : JSON.stringify(field)))
-    .join(' ');
+  return (
+    Object.entries(payload)
+      // The first membership of a device is the usual one.
+      .filter(([name, field]) => name !== 'membership' || field !== 1)
+      .map(([name, field]) => (name === 'membership' ? `(${String(field)})` : field))
+      .map((field) => (typeof field === 'string' ? field : JSON.stringify(field)))
+      .join(' ')
+  );
 }

@@ -149,7 +149,7 @@ export const CORPUS: readonly Race[] = [
 /** The race with this id, in any case; undefined for none. */
 export function raceById(id: string): Race | undefined {
   const wanted = id.toUpperCase();
-  return CORPUS.find((race) => race.id === wanted);
+  return CORPUS.find((race) => race.id.toUpperCase() === wanted);
 }
 
 /**

@@ -31,8 +31,12 @@ test.each(VARIANTS)('%s', (_, race, variant) => {
 describe('what is said of a race', () => {
   test('ids are in order, each once', () => {
     const ids = CORPUS.map(({ id }) => id);
-    expect(ids).toEqual([...new Set(ids)].sort());
-    for (const id of ids) expect(id).toMatch(/^([DP]-A\d-\d|K\d\d|S\d)$/);
+    // Of kernels, of threads, defects, properties, sections; each by number.
+    const kinds = ['K', 'S', 'D', 'P', 'A'];
+    const byKind = (a: string, b: string) =>
+      kinds.indexOf(a[0]) - kinds.indexOf(b[0]) || a.localeCompare(b, 'en', { numeric: true });
+    expect(ids).toEqual([...new Set(ids)].sort(byKind));
+    for (const id of ids) expect(id).toMatch(/^([DP]-A\d-\d+b?|K\d\d|S\d|A\d\.\d)$/);
   });
 
   test.each(CORPUS.map((race) => [race.id, race] as const))('%s', (id, race) => {
