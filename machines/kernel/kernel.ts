@@ -8,8 +8,10 @@ import type { BusAction } from '../../events/actions.js';
 import type { EventFact } from '../../events/event.js';
 import type { KernelProfile } from '../profiles/profile.js';
 import type { Entity } from '../scenario.js';
+import { SetUpError } from '../set-up-error.js';
 import { lock, mayFail, SELF, send, spawn, trace, unlock } from '../step.js';
 import type { Step, Thread } from '../step.js';
+import { UnsupportedByKernelError } from '../unsupported-by-kernel.js';
 import { arch_setup_dma_ops, arch_teardown_dma_ops, devres_release_all } from './devres.js';
 import { iommu_device_unuse_default_domain, iommu_device_use_default_domain } from './dma-owner.js';
 import { device_attach, ENODEV, ENOMEM, EPROBE_DEFER } from './driver-core.js';
@@ -179,8 +181,7 @@ export class Kernel implements DriverCore<string, string, Step> {
     );
     this.starts = startingGroups(setup);
     const first = Object.keys(this.starts).length;
-    const spare = setup.spareGroups ?? Object.keys(this.devices).length;
-    this.groups = [...Object.keys(this.starts), ...numbered('g', first, spare)];
+    this.groups = groupNames(setup);
     this.spareDomains = numbered('D', first, setup.spareDomains ?? 2 * this.groups.length);
     this.blocks = this.withIommu(setup.blocks ?? {});
     this.entities = kernelEntities(this);
@@ -259,10 +260,13 @@ export class Kernel implements DriverCore<string, string, Step> {
     return `memberships of ${dev}`;
   }
 
-  /** A chain that is changed while the threads run. Throws where the set-up has none of the name. */
-  changedChain(name: string): Chain {
+  /** A chain that is changed while the threads run. Throws SetUpError where `block` is none of it. */
+  changedChain(name: string, block: string): Chain {
     const chain = this.chains.get(name);
-    if (chain === undefined) throw new Error(`nothing registers on ${name}: say so of a listener`);
+    if (chain === undefined || !Object.hasOwn(chain.callbacks, block)) {
+      const advice = `give it one: ${block}: { on: '${name}', registered: false, … }, or unregisters: true`;
+      throw new SetUpError(`no listener ${block} comes to ${name} or leaves it`, advice);
+    }
     return chain;
   }
 
@@ -329,8 +333,8 @@ export class Kernel implements DriverCore<string, string, Step> {
     if (named !== undefined) yield* unlink(this.busOf(dev), 'names', named);
   }
 
-  *nextDevice(dev: string | null): Thread<string | null> {
-    return yield* this.nextOn(this.onlyBus(), dev);
+  *nextDevice(dev: string | null, driver: string): Thread<string | null> {
+    return yield* this.nextOn(this.busOfDriver(driver), dev);
   }
 
   /** The device after `dev` on the klist of `bus`. */
@@ -338,23 +342,24 @@ export class Kernel implements DriverCore<string, string, Step> {
     return yield* listNext(bus, 'devices', dev);
   }
 
-  *nextDriver(driver: string | null): Thread<string | null> {
-    if (!this.driversLeave) return yield* listNext(this.onlyBus(), 'drivers', driver);
-    return yield* klistNext(this.onlyBus(), 'drivers', driver, 'walked');
+  *nextDriver(driver: string | null, dev: string): Thread<string | null> {
+    const bus = this.busOf(dev);
+    if (!this.driversLeave) return yield* listNext(bus, 'drivers', driver);
+    return yield* klistNext(bus, 'drivers', driver, 'walked');
   }
 
   *leaveDriver(driver: string): Thread<void> {
-    if (this.driversLeave) yield* klistExit(this.onlyBus(), 'walked', driver);
+    if (this.driversLeave) yield* klistExit(this.busOfDriver(driver), 'walked', driver);
   }
 
   *addDriver(driver: string): Thread<boolean> {
-    yield* listAddTail(this.onlyBus(), 'drivers', driver);
+    yield* listAddTail(this.busOfDriver(driver), 'drivers', driver);
     return true;
   }
 
   *removeDriver(driver: string): Thread<boolean> {
-    if (!this.driversLeave) return yield* klistDel(this.onlyBus(), 'drivers', driver);
-    return yield* klistRemove(this.onlyBus(), 'drivers', driver, 'walked');
+    if (!this.driversLeave) return yield* klistDel(this.busOfDriver(driver), 'drivers', driver);
+    return yield* klistRemove(this.busOfDriver(driver), 'drivers', driver, 'walked');
   }
 
   *lastBound(driver: string): Thread<string | null> {
@@ -363,8 +368,9 @@ export class Kernel implements DriverCore<string, string, Step> {
 
   // eslint-disable-next-line require-yield
   *matches(dev: string, driver: string): Thread<boolean> {
-    const { bus = 'pci', matches } = this.drivers[driver] ?? {};
-    return bus === this.busOf(dev) && (matches === undefined || matches.includes(dev));
+    const { matches } = this.drivers[driver] ?? {};
+    if (this.busOfDriver(driver) !== this.busOf(dev)) return false;
+    return matches === undefined || matches.includes(dev);
   }
 
   *driverOf(dev: string): Thread<string | null> {
@@ -385,7 +391,7 @@ export class Kernel implements DriverCore<string, string, Step> {
   }
 
   *kill(dev: string): Thread<boolean> {
-    if (yield* load<boolean>(dev, 'dead')) return false;
+    // device_del does not ask whether kill_device found it dead already.
     yield* store(dev, 'dead', true);
     return true;
   }
@@ -471,7 +477,11 @@ export class Kernel implements DriverCore<string, string, Step> {
   }
 
   probesAsync(driver: string): boolean {
-    return this.drivers[driver]?.async === true;
+    if (this.drivers[driver]?.async !== true) return false;
+    if (!this.profile.asyncProbe) {
+      throw new UnsupportedByKernelError('PROBE_PREFER_ASYNCHRONOUS', this.profile.name);
+    }
+    return true;
   }
 
   *schedule(work: () => Thread<void>): Thread<void> {
@@ -528,8 +538,8 @@ export class Kernel implements DriverCore<string, string, Step> {
     yield* unlock(this.mutexOf(group));
   }
 
-  private onlyBus(): string {
-    return Object.keys(this.buses)[0];
+  private busOfDriver(driver: string): string {
+    return this.drivers[driver]?.bus ?? 'pci';
   }
 
   /** The IOMMU core's block goes first: it was registered before drivers could. */
@@ -545,6 +555,13 @@ export class Kernel implements DriverCore<string, string, Step> {
     }
     return all;
   }
+}
+
+/** Every group that there is or may be. */
+export function groupNames(setup: KernelSetup): readonly string[] {
+  const first = Object.keys(startingGroups(setup));
+  const spare = setup.spareGroups ?? Object.keys(setup.devices ?? {}).length;
+  return [...first, ...numbered('g', first.length, spare)];
 }
 
 /** The groups that the set-up tells, and those that devices say they are in. */

@@ -6,6 +6,7 @@
 import { EBUSY } from '../notifier-chain.js';
 import { trace } from '../step.js';
 import type { Thread } from '../step.js';
+import { UnsupportedByKernelError } from '../unsupported-by-kernel.js';
 import { ENOMEM } from './driver-core.js';
 import { devicesOf } from './group-members.js';
 import {
@@ -40,6 +41,7 @@ export function* iommu_group_store_type(
   variant?: StoreTypeVariant,
 ): Thread<number> {
   const fn = 'iommu_group_store_type';
+  if (!k.profile.storesType) throw new UnsupportedByKernelError(fn, k.profile.name);
   yield* trace({ type: 'function_call', fn });
   const ret =
     variant === 'device_lock under group->mutex'
