@@ -202,13 +202,18 @@ function notBound(profile: KernelProfile, from: Alive, to: DeviceLife): Step {
   return { to, breaks: profile.notBoundNeedsBind ? 'INV-08' : 'B.3' };
 }
 
-const SAYS: Readonly<Record<DeviceRule, Says>> = {
+const SAYS: Readonly<Record<Exclude<DeviceRule, 'B.3'>, Says>> = {
   'INV-01b': ({ entity, event }) => `${entity}: ${event.type} before any ADD_DEVICE`,
   'INV-07': ({ entity, event }) => `${entity}: ${event.type} after DEL_DEVICE`,
   'INV-08': ({ entity, event }) => `${entity}: ${event.type} without BIND_DRIVER before it`,
   'INV-09': ({ entity, event }) => `${entity}: ${event.type} while a driver is bound`,
-  'B.3': ({ entity, event }) => `${entity}: ${event.type} cannot follow what came before it`,
 };
+
+/** Of B.3, which is broken by what the device was. */
+function says(rule: DeviceRule, from: DeviceLife): Says {
+  if (rule !== 'B.3') return SAYS[rule];
+  return ({ entity, event }) => `${entity}: ${event.type} of a device that is ${lifeText(from)}`;
+}
 
 /** The rules that an event puts to the test, besides B.3 which each one does. */
 export const RULES_TESTED_BY: Readonly<Partial<Record<DeviceEvent, readonly DeviceRule[]>>> = {
@@ -230,21 +235,24 @@ export function deviceMachine(
   const table = deviceSteps(profile);
   const lives = Object.keys(table) as DeviceLife[];
   // A dot in a state id would be read as a path.
-  const violation = (life: DeviceLife, rule: DeviceRule) => `${life} ${rule.replace('.', '_')}`;
+  const violation = (from: DeviceLife, life: DeviceLife, rule: DeviceRule) =>
+    `${life} ${rule.replace('.', '_')}${rule === 'B.3' ? ` ${from}` : ''}`;
   const on = (life: DeviceLife) =>
     Object.fromEntries(
       DEVICE_EVENTS.map((event) => {
         const step = table[life][event];
         const target =
-          step.breaks === undefined ? `#device.${step.to}` : `#${violation(step.to, step.breaks)}`;
+          step.breaks === undefined
+            ? `#device.${step.to}`
+            : `#${violation(life, step.to, step.breaks)}`;
         return [event, { target }];
       }),
     );
-  const broken = new Map<string, { life: DeviceLife; rule: DeviceRule }>();
-  for (const life of lives) {
+  const broken = new Map<string, { from: DeviceLife; life: DeviceLife; rule: DeviceRule }>();
+  for (const from of lives) {
     for (const event of DEVICE_EVENTS) {
-      const { to, breaks } = table[life][event];
-      if (breaks !== undefined) broken.set(violation(to, breaks), { life: to, rule: breaks });
+      const { to: life, breaks: rule } = table[from][event];
+      if (rule !== undefined) broken.set(violation(from, life, rule), { from, life, rule });
     }
   }
   return createMachine({
@@ -255,9 +263,14 @@ export function deviceMachine(
       violated: {
         initial: [...broken.keys()][0],
         states: Object.fromEntries(
-          [...broken].map(([id, { life, rule }]) => [
+          [...broken].map(([id, { from, life, rule }]) => [
             id,
-            { id, tags: ['violation'], meta: { rule, life, says: SAYS[rule] }, on: on(life) },
+            {
+              id,
+              tags: ['violation'],
+              meta: { rule, life, says: says(rule, from) },
+              on: on(life),
+            },
           ]),
         ),
       },

@@ -5,6 +5,7 @@
 
 import { createMachine } from 'xstate';
 import type { AnyStateMachine } from 'xstate';
+import type { Says } from './intern.js';
 
 /** `add.*`/`remove.*` name the group: the `same` one as known, or an `other`. */
 export const MEMBERSHIP_EVENTS = [
@@ -53,7 +54,11 @@ const STATES = {
     states: {
       addedTwice: {
         tags: ['violation'],
-        meta: { rule: 'INV-02' },
+        meta: {
+          rule: 'INV-02',
+          says: (({ entity }) =>
+            `${entity}: add_device_to_group a second time, before remove_device_from_group`) satisfies Says,
+        },
         on: {
           lost: resumed('unknown'),
           born: resumed('none'),
@@ -64,7 +69,11 @@ const STATES = {
       },
       removedWithoutAdd: {
         tags: ['violation'],
-        meta: { rule: 'INV-03' },
+        meta: {
+          rule: 'INV-03',
+          says: (({ entity }) =>
+            `${entity}: remove_device_from_group before any add_device_to_group`) satisfies Says,
+        },
         on: GONE_ON,
       },
       removedFromOther: {

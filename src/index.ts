@@ -83,7 +83,7 @@ export type {
 } from '../machines/scenario.js';
 export * from '../machines/step.js';
 export { hotplug } from '../machines/kernel/hotplug.js';
-export type { Hotplug, ListenerSetup } from '../machines/kernel/hotplug.js';
+export type { Hotplug, ListenerCall, ListenerSetup } from '../machines/kernel/hotplug.js';
 export type { Kernel, KernelSetup } from '../machines/kernel/kernel.js';
 export type { BusSetup, DeviceSetup, DriverSetup, GroupSetup } from '../machines/kernel/kernel.js';
 export {
@@ -106,10 +106,22 @@ export {
   iommu_group_alloc,
   iommu_group_for_each_dev,
   iommu_group_get,
+  iommu_group_get_by_id,
+  iommu_group_get_iommudata,
   iommu_group_put,
   iommu_group_remove_device,
+  iommu_group_set_iommudata,
   iommu_group_set_name,
 } from '../machines/kernel/iommu-group.js';
+export { iommu_group_store_type } from '../machines/kernel/store-type.js';
+export { dma_map, dma_unmap } from '../machines/kernel/dma-map.js';
+export {
+  pciEntities,
+  pci_remove_bus_device,
+  pci_stop_and_remove_bus_device,
+  pci_stop_bus_device,
+} from '../machines/kernel/pci-remove.js';
+export type { PciHierarchy, SecondaryBus } from '../machines/kernel/pci-remove.js';
 export { iommu_attach_group, iommu_detach_group } from '../machines/kernel/iommu-domain.js';
 export {
   iommu_device_unuse_default_domain,

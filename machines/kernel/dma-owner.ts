@@ -112,6 +112,13 @@ export function* iommu_group_release_dma_owner(k: Kernel, group: string): Thread
   requireOwnership(k, 'iommu_group_release_dma_owner');
   yield* trace({ type: 'function_call', fn: 'iommu_group_release_dma_owner' });
   yield* k.lockGroup(group);
+  const count = yield* load<number>(group, 'owner_cnt');
+  if (count === 0 || (yield* load(group, 'owner')) === null) {
+    const text = `${group}, which nobody has claimed, is released`;
+    yield* send(LOG, { type: 'warn', rule: 'INV-35', text }, 'WARN_ON(!group->owner)');
+    yield* k.unlockGroup(group);
+    return;
+  }
   yield* store(group, 'owner_cnt', 0);
   yield* store(group, 'owner', null);
   const fallback = yield* load<string | null>(group, 'default_domain');

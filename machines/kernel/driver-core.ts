@@ -30,10 +30,10 @@ export interface DriverCore<Dev, Drv, Step = unknown> {
   isRegistered(dev: Dev): Operation<boolean, Step>;
   /** kobject_del: its name is free. */
   free(dev: Dev): Operation<void, Step>;
-  /** The device after `dev` on the bus's klist as it now is, the first after null. */
-  nextDevice(dev: Dev | null): Operation<Dev | null, Step>;
-  /** The same of the drivers. The walk keeps the driver that it is at from being removed. */
-  nextDriver(driver: Drv | null): Operation<Drv | null, Step>;
+  /** The device after `dev` on the klist of the bus of `driver` as it now is, the first after null. */
+  nextDevice(dev: Dev | null, driver: Drv): Operation<Dev | null, Step>;
+  /** The same of the drivers of the bus of `dev`. The walk keeps the driver that it is at. */
+  nextDriver(driver: Drv | null, dev: Dev): Operation<Drv | null, Step>;
   /** klist_iter_exit: a walk ends at `driver`. */
   leaveDriver(driver: Drv): Operation<void, Step>;
   addDriver(driver: Drv): Operation<boolean, Step>;
@@ -215,7 +215,7 @@ function* __device_attach<D, R, S>(
     return { bound: false, leftToAsync };
   }
   if ((yield* core.driverOf(dev)) !== null) return { bound: true, leftToAsync };
-  let driver = yield* core.nextDriver(null);
+  let driver = yield* core.nextDriver(null, dev);
   while (driver !== null) {
     if (yield* core.matches(dev, driver)) {
       if (leaves && core.probesAsync(driver)) leftToAsync = true;
@@ -225,7 +225,7 @@ function* __device_attach<D, R, S>(
         return { bound: true, leftToAsync };
       }
     }
-    driver = yield* core.nextDriver(driver);
+    driver = yield* core.nextDriver(driver, dev);
   }
   return { bound: false, leftToAsync };
 }
@@ -286,10 +286,10 @@ export function* driver_register<D, R, S>(
   driver: R,
 ): Operation<number, S> {
   if (!(yield* core.addDriver(driver))) return -EBUSY;
-  let dev = yield* core.nextDevice(null);
+  let dev = yield* core.nextDevice(null, driver);
   while (dev !== null) {
     if (yield* core.matches(dev, driver)) yield* __driver_attach(core, dev, driver);
-    dev = yield* core.nextDevice(dev);
+    dev = yield* core.nextDevice(dev, driver);
   }
   return 0;
 }

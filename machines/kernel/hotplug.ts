@@ -9,12 +9,19 @@ import { notifierListMachine } from '../notifier-list.js';
 import type { KernelProfile } from '../profiles/profile.js';
 import { rwsemMachine } from '../rwsem.js';
 import type { Entity, Monitor, Scenario, ScenarioFor } from '../scenario.js';
+import { SetUpError } from '../set-up-error.js';
+import type { Delivery, Thread } from '../step.js';
+import { groupNames, Kernel } from './kernel.js';
 import type { DeviceSetup } from './kernel.js';
+import { scenarioOf } from './kernel-scenario.js';
 import type { KernelScenario } from './kernel-scenario.js';
-import { kernelScenario } from './kernel-scenario.js';
 import { IOMMU_BLOCK } from './entity-names.js';
 import { listenerCall } from './notifier-chain.js';
+import { checkSetUp } from './set-up-check.js';
 import type { Chain, FixedBlock, NotifierCall } from './notifier-chain.js';
+
+/** What a block's owner does in its callback. Returns NOTIFY_*, or a raw negative errno. */
+export type ListenerCall = (called: Delivery, k: Kernel) => Thread<number>;
 
 /** A notifier block of one's own. */
 export interface ListenerSetup {
@@ -29,9 +36,9 @@ export interface ListenerSetup {
   /**
    * What it is: a machine that gets `{ type: 'BIND_DRIVER', dev: 'd0' }` and the like, and may emit
    * `{ type, ret }` to say what its callback returns; a machine with what it starts from; or the
-   * callback itself, as steps.
+   * callback itself, as steps. One on a group hears nothing where groups have no notifier.
    */
-  readonly is: Entity | NotifierCall;
+  readonly is: Entity | ListenerCall;
 }
 
 export interface Hotplug extends Omit<KernelScenario, 'profile' | 'blocks' | 'chains'> {
@@ -42,7 +49,7 @@ export interface Hotplug extends Omit<KernelScenario, 'profile' | 'blocks' | 'ch
 /**
  * The scenario, for every generation: `hotrace explore FILE --kernel v5.10,v6.12` chooses. What must
  * hold are the rules that apply to every kernel, INV-01 for each listener on a group, and those that
- * the scenario says itself.
+ * the scenario says itself. Throws SetUpError where it names what is not there.
  */
 export function hotplug(told: Hotplug): ScenarioFor {
   return (profile) => scenarioOn(profile, told);
@@ -50,9 +57,15 @@ export function hotplug(told: Hotplug): ScenarioFor {
 
 function scenarioOn(profile: KernelProfile, told: Hotplug): Scenario {
   const { listeners = {}, ...rest } = told;
+  const spares = {
+    spareGroups: Object.keys(rest.devices ?? {}).length + SPARES,
+    spareParams: SPARES,
+  };
+  checkSetUp(told, groupNames({ ...spares, ...rest, profile }));
   const all: readonly Listener[] = Object.entries(listeners).map(([block, each]) => ({
     block,
     ...each,
+    call: callOf(block, each.is, () => k),
   }));
   const machines = all.flatMap(({ block, is }): [string, Entity][] =>
     typeof is === 'function' ? [] : [[block, listening(is)]],
@@ -65,7 +78,8 @@ function scenarioOn(profile: KernelProfile, told: Hotplug): Scenario {
     (name) => later.includes(name) || onChain(name, all).some(leavesOrComes),
   );
   const fixed = names.filter((name) => !changed.includes(name));
-  return kernelScenario({
+  const setup: KernelScenario = {
+    ...spares,
     ...rest,
     profile,
     devices: returning(rest.devices ?? {}),
@@ -80,7 +94,31 @@ function scenarioOn(profile: KernelProfile, told: Hotplug): Scenario {
       ...rest.entities,
     },
     monitors: { ...membershipMonitors(profile, all), ...rest.monitors },
-  });
+  };
+  const k = new Kernel(setup);
+  checkThreads(k, told);
+  return scenarioOf(k, setup);
+}
+
+/** Devices come more than once, or are asked for twice at a time. */
+const SPARES = 2;
+
+/** Throws SetUpError for a thread that does nothing: it called what it should have yielded. */
+function checkThreads(k: Kernel, { run }: Hotplug): void {
+  for (const [thread, body] of Object.entries(run)) {
+    if (doesNothing(() => body(k))) {
+      throw new SetUpError(`thread ${thread} makes no step`, 'write yield* before what it calls');
+    }
+  }
+}
+
+/** What it throws, and whether it is a generator, is for the search to say. */
+function doesNothing(body: () => Thread): boolean {
+  try {
+    return body().next().done === true;
+  } catch {
+    return false;
+  }
 }
 
 function listening(entity: Entity): Entity {
@@ -98,7 +136,7 @@ function returning(
   );
 }
 
-type Listener = ListenerSetup & { readonly block: string };
+type Listener = ListenerSetup & { readonly block: string; readonly call: NotifierCall };
 
 function isOnGroup({ on }: Listener): boolean {
   return on.endsWith('->notifier');
@@ -112,13 +150,12 @@ function leavesOrComes({ registered = true, unregisters = false }: Listener): bo
   return !registered || unregisters;
 }
 
-function callOf({ block, is }: Listener): NotifierCall {
-  return typeof is === 'function' ? is : listenerCall(block);
+function callOf(block: string, is: Entity | ListenerCall, kernel: () => Kernel): NotifierCall {
+  return typeof is === 'function' ? (called) => is(called, kernel()) : listenerCall(block);
 }
 
-function blockOf(listener: Listener): FixedBlock {
-  const { block, priority = 0 } = listener;
-  return { block, priority, call: callOf(listener) };
+function blockOf({ block, priority = 0, call }: Listener): FixedBlock {
+  return { block, priority, call };
 }
 
 /** A chain that is changed while it is called: with its lock, and blocks as memory. */
@@ -129,7 +166,7 @@ function chainOf(name: string, profile: KernelProfile, on: readonly Listener[]):
     kind: 'blocking',
     rwsem: `${name}.rwsem`,
     list: `${name}.head`,
-    callbacks: Object.fromEntries(on.map((listener) => [listener.block, callOf(listener)])),
+    callbacks: Object.fromEntries(on.map(({ block, call }) => [block, call])),
     priorities: Object.fromEntries(on.map(({ block, priority = 0 }) => [block, priority])),
   };
 }

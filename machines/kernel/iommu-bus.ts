@@ -90,7 +90,7 @@ function* take(k: Kernel, dev: string): Thread<number> {
 export function* bus_set_iommu(
   k: Kernel,
   bus: string,
-  chain: Chain = k.changedChain(`${bus}->bus_notifier`),
+  chain: Chain = k.changedChain(`${bus}->bus_notifier`, IOMMU_BLOCK),
 ): Thread<number> {
   if (k.profile.busSetAtRegister) {
     throw new UnsupportedByKernelError('bus_set_iommu', k.profile.name);

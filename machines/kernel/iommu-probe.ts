@@ -6,6 +6,7 @@
 import { ENODEV, ENOMEM } from '../errno.js';
 import { send, lock, trace, unlock } from '../step.js';
 import type { Thread } from '../step.js';
+import { UnsupportedByKernelError } from '../unsupported-by-kernel.js';
 import { IOMMU_CORE, PROBE_LOCK } from './entity-names.js';
 import { memberOf } from './group-members.js';
 import {
@@ -69,6 +70,7 @@ export function* remove_device(k: Kernel, dev: string): Thread<void> {
  */
 export function* iommu_probe_device(k: Kernel, dev: string): Thread<number> {
   const fn = 'iommu_probe_device';
+  requireProbeDevice(k, fn);
   yield* k.entered(fn, dev);
   const ret = k.profile.addBeforeAttach
     ? yield* probeUnderLock(k, dev)
@@ -79,6 +81,11 @@ export function* iommu_probe_device(k: Kernel, dev: string): Thread<number> {
   }
   yield* k.returned(fn, ret);
   return ret;
+}
+
+/** Until v5.7 the IOMMU driver's add_device and remove_device do all of it. */
+function requireProbeDevice(k: Kernel, symbol: string): void {
+  if (!k.profile.probeDevice) throw new UnsupportedByKernelError(symbol, k.profile.name);
 }
 
 /** v5.8 to v6.4: the default domain comes after the group. */
@@ -103,7 +110,10 @@ function* attachDefault(k: Kernel, group: string, dev: string, locked: boolean):
   yield* iommu_alloc_default_domain(k, group);
   const domain = yield* load<string | null>(group, 'default_domain');
   const deferred = k.devices[dev]?.deferred === true;
-  const ret = domain === null || deferred ? 0 : yield* __iommu_attach_device(k, domain, dev);
+  // What joins a group that is claimed stays on the group's domain (1ea2a07a532b).
+  const claimed = k.profile.dmaOwnership && (yield* load(group, 'owner')) !== null;
+  const ret =
+    domain === null || deferred || claimed ? 0 : yield* __iommu_attach_device(k, domain, dev);
   if (locked) yield* k.unlockGroup(group);
   return ret;
 }
@@ -245,6 +255,7 @@ function* joinDomain(k: Kernel, group: string, dev: string): Thread<number> {
 
 /** iommu_release_device. */
 export function* iommu_release_device(k: Kernel, dev: string): Thread<void> {
+  requireProbeDevice(k, 'iommu_release_device');
   yield* k.entered('iommu_release_device', dev);
   if (k.profile.addBeforeAttach) {
     yield* __iommu_group_remove_device(k, dev);
@@ -325,7 +336,11 @@ function* iommu_deinit_device(k: Kernel, group: string, dev: string): Thread<voi
   yield* releaseDriver(k, dev);
   if ((yield* loadList(group, 'devices')).length === 0) {
     const fallback = yield* load<string | null>(group, 'default_domain');
-    if (fallback !== null) yield* iommu_domain_free(k, fallback);
+    if (fallback !== null) {
+      yield* iommu_domain_free(k, fallback);
+      // Who joins later and finds the group makes another: a new one takes its place.
+      yield* forgetDefault(k, group);
+    }
     const blocking = yield* load<string | null>(group, 'blocking_domain');
     if (blocking !== null) yield* iommu_domain_free(k, blocking);
     yield* store(group, 'default_domain', null);
@@ -336,11 +351,18 @@ function* iommu_deinit_device(k: Kernel, group: string, dev: string): Thread<voi
   yield* dev_iommu_free(k, dev);
 }
 
+/** INV-10 counts from here anew: of the model and not of the kernel. */
+function* forgetDefault(k: Kernel, group: string): Thread<void> {
+  const label = `${group} has no default domain`;
+  yield { type: 'send', entity: k.initOf(group), event: { type: 'undo' }, label, hidden: true };
+}
+
 /**
  * bus_iommu_probe, v5.8 and later: an IOMMU instance comes and takes in the devices that are there.
  * Its groups get their default domains only when all devices have joined (K17).
  */
 export function* bus_iommu_probe(k: Kernel, bus: string): Thread<void> {
+  requireProbeDevice(k, 'bus_iommu_probe');
   const groups: string[] = [];
   let dev = yield* k.nextOn(bus, null);
   while (dev !== null) {

@@ -87,6 +87,10 @@ export function kernelEntities(k: Kernel): Readonly<Record<string, Entity>> {
       'INV-02',
       `the IOMMU driver is asked to take ${dev}`,
       group === null ? 'undone' : 'done',
+      {
+        rule: 'INV-24',
+        what: `the IOMMU driver is asked to release ${dev}, which it does not have`,
+      },
     );
   }
 

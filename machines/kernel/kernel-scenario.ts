@@ -23,7 +23,11 @@ export interface KernelScenario extends KernelSetup {
 
 /** The scenario, for the explorer: the operations in their threads on a kernel that is set up so. */
 export function kernelScenario(told: KernelScenario): Scenario {
-  const k = new Kernel(told);
+  return scenarioOf(new Kernel(told), told);
+}
+
+/** The same of a kernel that is made already. */
+export function scenarioOf(k: Kernel, told: KernelScenario): Scenario {
   const { name, story, run, entities, monitors, invariants = [], mayWait } = told;
   return {
     name,

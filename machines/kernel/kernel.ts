@@ -8,10 +8,11 @@ import { busActionValue } from '../../events/actions.js';
 import type { BusAction } from '../../events/actions.js';
 import type { EventFact } from '../../events/event.js';
 import type { KernelProfile } from '../profiles/profile.js';
-import { SetupError } from '../setup-error.js';
 import type { Entity } from '../scenario.js';
+import { SetUpError } from '../set-up-error.js';
 import { lock, mayFail, SELF, send, spawn, trace, unlock } from '../step.js';
 import type { Step, Thread } from '../step.js';
+import { UnsupportedByKernelError } from '../unsupported-by-kernel.js';
 import { arch_setup_dma_ops, arch_teardown_dma_ops, devres_release_all } from './devres.js';
 import { iommu_device_unuse_default_domain, iommu_device_use_default_domain } from './dma-owner.js';
 import { device_attach } from './driver-core.js';
@@ -185,10 +186,7 @@ export class Kernel implements DriverCore<string, string, Step> {
       ]),
     );
     this.starts = startingGroups(setup);
-    // Where a device is taken in twice at the same time, each makes one.
-    const spare = setup.spareGroups ?? 2 * Object.keys(this.devices).length;
-    const there = Object.keys(this.starts);
-    this.groups = [...there, ...unused('g', spare, there)];
+    this.groups = groupNames(setup);
     this.spareDomains = unused(
       'D',
       setup.spareDomains ?? 2 * this.groups.length,
@@ -265,12 +263,12 @@ export class Kernel implements DriverCore<string, string, Step> {
     return `memberships of ${dev}`;
   }
 
-  /** A chain that is changed while the threads run. Throws where the set-up has none of the name. */
-  changedChain(name: string): Chain {
+  /** A chain that is changed while the threads run. Throws SetUpError where `block` is none of it. */
+  changedChain(name: string, block: string): Chain {
     const chain = this.chains.get(name);
-    if (chain === undefined) {
-      const advice = 'say of a listener that it is not registered, or that it unregisters';
-      throw new SetupError(`${name} is a chain that nobody changes`, advice);
+    if (chain === undefined || !Object.hasOwn(chain.callbacks, block)) {
+      const advice = `give it one: ${block}: { on: '${name}', registered: false, … }, or unregisters: true`;
+      throw new SetUpError(`no listener ${block} comes to ${name} or leaves it`, advice);
     }
     return chain;
   }
@@ -338,8 +336,8 @@ export class Kernel implements DriverCore<string, string, Step> {
     if (named !== undefined) yield* unlink(this.busOf(dev), 'names', named);
   }
 
-  *nextDevice(dev: string | null): Thread<string | null> {
-    return yield* this.nextOn(this.onlyBus(), dev);
+  *nextDevice(dev: string | null, driver: string): Thread<string | null> {
+    return yield* this.nextOn(this.busOfDriver(driver), dev);
   }
 
   /** The device after `dev` on the klist of `bus`. */
@@ -347,23 +345,24 @@ export class Kernel implements DriverCore<string, string, Step> {
     return yield* listNext(bus, 'devices', dev);
   }
 
-  *nextDriver(driver: string | null): Thread<string | null> {
-    if (!this.driversLeave) return yield* listNext(this.onlyBus(), 'drivers', driver);
-    return yield* klistNext(this.onlyBus(), 'drivers', driver, 'walked');
+  *nextDriver(driver: string | null, dev: string): Thread<string | null> {
+    const bus = this.busOf(dev);
+    if (!this.driversLeave) return yield* listNext(bus, 'drivers', driver);
+    return yield* klistNext(bus, 'drivers', driver, 'walked');
   }
 
   *leaveDriver(driver: string): Thread<void> {
-    if (this.driversLeave) yield* klistExit(this.onlyBus(), 'walked', driver);
+    if (this.driversLeave) yield* klistExit(this.busOfDriver(driver), 'walked', driver);
   }
 
   *addDriver(driver: string): Thread<boolean> {
-    yield* listAddTail(this.onlyBus(), 'drivers', driver);
+    yield* listAddTail(this.busOfDriver(driver), 'drivers', driver);
     return true;
   }
 
   *removeDriver(driver: string): Thread<boolean> {
-    if (!this.driversLeave) return yield* klistDel(this.onlyBus(), 'drivers', driver);
-    return yield* klistRemove(this.onlyBus(), 'drivers', driver, 'walked');
+    if (!this.driversLeave) return yield* klistDel(this.busOfDriver(driver), 'drivers', driver);
+    return yield* klistRemove(this.busOfDriver(driver), 'drivers', driver, 'walked');
   }
 
   *lastBound(driver: string): Thread<string | null> {
@@ -372,8 +371,9 @@ export class Kernel implements DriverCore<string, string, Step> {
 
   // eslint-disable-next-line require-yield
   *matches(dev: string, driver: string): Thread<boolean> {
-    const { bus = 'pci', matches } = this.drivers[driver] ?? {};
-    return bus === this.busOf(dev) && (matches === undefined || matches.includes(dev));
+    const { matches } = this.drivers[driver] ?? {};
+    if (this.busOfDriver(driver) !== this.busOf(dev)) return false;
+    return matches === undefined || matches.includes(dev);
   }
 
   *driverOf(dev: string): Thread<string | null> {
@@ -394,7 +394,7 @@ export class Kernel implements DriverCore<string, string, Step> {
   }
 
   *kill(dev: string): Thread<boolean> {
-    if (yield* load<boolean>(dev, 'dead')) return false;
+    // device_del does not ask whether kill_device found it dead already.
     yield* store(dev, 'dead', true);
     return true;
   }
@@ -480,7 +480,11 @@ export class Kernel implements DriverCore<string, string, Step> {
   }
 
   probesAsync(driver: string): boolean {
-    return this.drivers[driver]?.async === true;
+    if (this.drivers[driver]?.async !== true) return false;
+    if (!this.profile.asyncProbe) {
+      throw new UnsupportedByKernelError('PROBE_PREFER_ASYNCHRONOUS', this.profile.name);
+    }
+    return true;
   }
 
   *schedule(work: () => Thread<void>): Thread<void> {
@@ -537,8 +541,8 @@ export class Kernel implements DriverCore<string, string, Step> {
     yield* unlock(this.mutexOf(group));
   }
 
-  private onlyBus(): string {
-    return Object.keys(this.buses)[0];
+  private busOfDriver(driver: string): string {
+    return this.drivers[driver]?.bus ?? 'pci';
   }
 
   /** Whether the IOMMU core is on a bus when the threads begin. */
@@ -559,6 +563,14 @@ export class Kernel implements DriverCore<string, string, Step> {
     }
     return all;
   }
+}
+
+/** Every group that there is or may be. */
+export function groupNames(setup: KernelSetup): readonly string[] {
+  const there = Object.keys(startingGroups(setup));
+  // Where a device is taken in twice at the same time, each makes one.
+  const spare = setup.spareGroups ?? 2 * Object.keys(setup.devices ?? {}).length;
+  return [...there, ...unused('g', spare, there)];
 }
 
 /** The groups that the set-up tells, and those that devices say they are in. */

@@ -4,8 +4,8 @@
  */
 
 import type { EventFact } from '../../events/event.js';
-import { SetupError } from '../setup-error.js';
 import type { Fields, ObjectEvent, ObjectReply } from '../object.js';
+import { SetUpError } from '../set-up-error.js';
 import { lock, mayFail, send, unlock } from '../step.js';
 import type { Thread } from '../step.js';
 
@@ -138,7 +138,7 @@ export function* listPop(object: string, field: string, label: string): Thread<s
 /**
  * The name of what is allocated next: of the model, where the kernel has an address.
  *
- * @param field a list of names that are left; throws where there is none
+ * @param field a list of names that are left; throws SetUpError where there is none
  */
 export function* nextName(object: string, field: string): Thread<string> {
   const event = { type: 'list_pop', field } as const;
@@ -146,7 +146,8 @@ export function* nextName(object: string, field: string): Thread<string> {
   const reply = yield { type: 'send', entity: object, event, label, hidden: true };
   const { value } = reply as Extract<ObjectReply, { type: 'value' }>;
   if (value === null) {
-    throw new SetupError(`the set-up has too few ${field}`, 'let it have more: spareGroups, …');
+    const advice = 'give it more: spareGroups, spareDomains or spareParams';
+    throw new SetUpError(`the set-up has too few ${field}`, advice);
   }
   return value as string;
 }

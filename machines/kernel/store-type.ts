@@ -6,6 +6,7 @@
 import { EBUSY, EINVAL, ENOMEM, EPERM } from '../errno.js';
 import { trace } from '../step.js';
 import type { Thread } from '../step.js';
+import { UnsupportedByKernelError } from '../unsupported-by-kernel.js';
 import { devicesOf } from './group-members.js';
 import {
   __iommu_attach_device,
@@ -36,6 +37,7 @@ export function* iommu_group_store_type(
   variant?: StoreTypeVariant,
 ): Thread<number> {
   const fn = 'iommu_group_store_type';
+  if (!k.profile.storesType) throw new UnsupportedByKernelError(fn, k.profile.name);
   yield* trace({ type: 'function_call', fn });
   const ret =
     variant === 'device_lock under group->mutex'

@@ -28,6 +28,8 @@ export interface KernelProfile {
   readonly deadFlag: boolean;
   /** Which paths to a probe check the dead flag (v5.1: K08; v5.9: K09). */
   readonly deadChecked: 'nowhere' | 'async' | 'all paths';
+  /** Drivers may ask to be probed asynchronously (v4.2). */
+  readonly asyncProbe: boolean;
   /** Whose async probe is scheduled after device_unlock (v5.19; v6.0 also __driver_attach: K30). */
   readonly asyncScheduledUnlocked: 'nobody' | '__device_attach' | 'both';
   /** Where managed resources are released before the DMA ops (v5.0; v5.2 everywhere: K40). */
@@ -73,6 +75,8 @@ export interface KernelProfile {
   readonly smmuGroupLocked: boolean;
   /** A device leaves vfio only when nobody uses its group any more (v6.2: K20). */
   readonly vfioAwaitsUsers: boolean;
+  /** A group's default domain can be changed by its `type` (v5.11). */
+  readonly storesType: boolean;
   /** Changing a group's default domain takes device_lock (until v6.3: K23). */
   readonly storeTypeLocksDevice: boolean;
   /** A failed attach to a PASID is undone only for devices that it had reached (v6.10: K39). */

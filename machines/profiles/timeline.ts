@@ -19,6 +19,7 @@ const V3_6: Facts = {
   probedIsOne: true,
   deadFlag: false,
   deadChecked: 'nowhere',
+  asyncProbe: false,
   asyncScheduledUnlocked: 'nobody',
   devresBeforeDmaTeardown: 'nowhere',
   readyFlag: false,
@@ -42,6 +43,7 @@ const V3_6: Facts = {
   fwspecLocked: false,
   smmuGroupLocked: false,
   vfioAwaitsUsers: false,
+  storesType: false,
   storeTypeLocksDevice: true,
   pasidUndoesReached: false,
   attachUndo: 'nothing',
@@ -100,7 +102,11 @@ export const CHANGES: readonly Change[] = [
     by: '60720a0fc646 vfio tracks devices during unbind',
     facts: { vfioUnboundList: true },
   },
-  { since: [4, 2], by: 'default domains of groups', facts: { groupDomain: true } },
+  {
+    since: [4, 2],
+    by: 'default domains of groups; 765230b5f084 drivers that are probed asynchronously',
+    facts: { groupDomain: true, asyncProbe: true },
+  },
   {
     since: [4, 11],
     by: 'bc7d12b91bd3 reserved_regions of groups',
@@ -169,6 +175,11 @@ export const CHANGES: readonly Change[] = [
       addErrnoStops: false,
       nullGroupChecked: true,
     },
+  },
+  {
+    since: [5, 11],
+    by: '08a27c1c3ecf the type of a group can be changed',
+    facts: { storesType: true },
   },
   {
     since: [5, 14],

@@ -1,5 +1,6 @@
 /** What went wrong in a search, for whoever wrote the scenario. */
 
+import { resolve } from 'node:path';
 import { CheckpointError } from '../explore/checkpoint.js';
 import { messageOf, ScenarioError } from '../explore/scenario-error.js';
 import { sentence } from '../report/format.js';
@@ -11,7 +12,7 @@ import { UsageError } from './usage-error.js';
 export function explainedError(error: unknown, named: string): unknown {
   if (error instanceof CheckpointError) return new UsageError(error.message);
   if (!(error instanceof ScenarioError)) return error;
-  const line = error.generator === undefined ? undefined : lineOf(error.generator);
+  const line = error.generator === undefined ? undefined : lineOf(error.generator, resolve(named));
   const place = line === undefined ? placeIn(named, error) : `:${line}`;
   // Names may be anything.
   return new UsageError(`${named}${place}: ${sentence(messageOf(error))}`);

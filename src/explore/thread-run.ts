@@ -3,8 +3,8 @@
 import { inspect } from 'node:util';
 import type { EventFact } from '../../events/event.js';
 import { stable } from '../../machines/intern.js';
-import { isSetupError } from '../../machines/setup-error.js';
 import type { Step, Thread, ThreadBody } from '../../machines/step.js';
+import { isSetUpError } from '../../machines/set-up-error.js';
 import { isUnsupported } from '../../machines/unsupported-by-kernel.js';
 
 const USE = 'yield what send(), choose(), spawn(), join() and loopHead() make, with yield*';
@@ -54,13 +54,13 @@ export class ThreadRun {
     }
   }
 
-  /** What the kernel or the set-up does not have cannot be explored; all else is a finding. */
+  /** What the kernel or the set-up does not have cannot be explored; all else thrown is a finding. */
   private fail(error: unknown): void {
     if (isUnsupported(error)) {
       const { message: what } = error;
       this.fault = { what, advice: 'choose another kernel', cause: error };
-    } else if (isSetupError(error)) {
-      this.fault = { what: error.message, advice: error.advice, cause: error };
+    } else if (isSetUpError(error)) {
+      this.fault = { what: error.what, advice: error.advice, cause: error };
     } else this.failure = { error };
   }
 

@@ -94,6 +94,8 @@ describe('facts at the version that changed them', () => {
     ['failedKobjectAdd', 'v5.6', 'v5.7', 'frees', 'frees the id twice'],
     ['smmuGroupLocked', 'v5.14', 'v5.15', false, true],
     ['vfioAwaitsUsers', 'v6.1', 'v6.2', false, true],
+    ['asyncProbe', 'v4.1', 'v4.2', false, true],
+    ['storesType', 'v5.10', 'v5.11', false, true],
     ['storeTypeLocksDevice', 'v6.3', 'v6.4', true, false],
     ['releasesUnderMutex', 'v6.3', 'v6.4', false, true],
     ['fwspecLocked', 'v6.6', 'v6.7', false, true],
@@ -133,7 +135,7 @@ describe('facts at the version that changed them', () => {
     }
     expect(changed).toEqual(
       [
-        '3.10 3.11 3.18 4.0 4.2 4.11 4.13 4.14 4.15 5.0 5.1 5.2 5.5 5.7 5.8 5.9 5.10 5.14 5.15 5.17 5.19',
+        '3.10 3.11 3.18 4.0 4.2 4.11 4.13 4.14 4.15 5.0 5.1 5.2 5.5 5.7 5.8 5.9 5.10 5.11 5.14 5.15 5.17 5.19',
         '6.0 6.1 6.2 6.3 6.4 6.5 6.7 6.10 6.13 6.15 7.0 7.1 7.2',
       ]
         .join(' ')

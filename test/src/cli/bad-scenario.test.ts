@@ -38,8 +38,28 @@ const assigned = (text: string) =>
 const generated = (text: string, count: number) =>
   `...Object.fromEntries(Array.from({ length: ${count} }, (_, i) => ['e' + i, ${text}]))`;
 
+/** What stands on line 2 calls an operation of the library. */
+const hotplugged = (body: string) =>
+  `${IMPORTS} export default h.hotplug({ name: 'x', devices: { d0: {} }, run: { A:
+${body} } });\n`;
+
 describe('exit code 2, and one line', () => {
   test.each<[string, string, RegExp]>([
+    [
+      'an operation on what is not there',
+      hotplugged("function* (k) { yield* h.device_add(k, 'd1'); }"),
+      /bad\.ts:2: thread "A", step 2: there is no entity "BUS events of d1"/,
+    ],
+    [
+      'the same where the file has no thread of its own',
+      hotplugged("(k) => h.device_add(k, 'd1')"),
+      /bad\.ts: thread "A", step 2: there is no entity "BUS events of d1"/,
+    ],
+    [
+      'a set-up with a slip of the pen',
+      hotplugged("(k) => h.device_add(k, 'd0'), }, listeners: { l: { on: 'pci->bus_notifer' }"),
+      /bad\.ts: listener l: there is no chain pci->bus_notifer; there are pci->bus_notifier/,
+    ],
     ['no machine', withThread(read, '', 'n: {}'), /bad\.ts: entity "n" is no machine; export/],
     ['half a machine', withThread(read, '', 'n: { machine: {}, input: 1 }'), /"n" is no machine/],
     ['no event', withThread("yield* send('n');"), /bad\.ts:2: .*an event without a type/],
