@@ -1,6 +1,6 @@
 /** The scenarios that come with hotrace, by name. */
 
-import { NEWEST } from '../profiles/timeline.js';
+import { NEWEST, profileByName } from '../profiles/timeline.js';
 import type { KernelProfile } from '../profiles/profile.js';
 import type { Scenario } from '../scenario.js';
 import { addRemove } from './add-remove.js';
@@ -19,9 +19,11 @@ export interface CatalogueEntry {
   readonly perKernel?: true;
   /** The generation that is explored where none is named; the newest where left out. */
   readonly kernel?: string;
-  /** @param profile the newest generation where left out */
+  /** @param profile `kernel` where left out */
   make(profile?: KernelProfile): Scenario;
 }
+
+const V3_6 = profileByName('v3.6')!;
 
 export const CATALOGUE: readonly CatalogueEntry[] = [
   {
@@ -54,14 +56,14 @@ export const CATALOGUE: readonly CatalogueEntry[] = [
     about: 'an IOMMU comes to a bus while a device does, which is added twice (P-A1-3)',
     perKernel: true,
     kernel: 'v3.6',
-    make: (profile = NEWEST) => addTwice(false)(profile),
+    make: (profile = V3_6) => addTwice(false)(profile),
   },
   {
     name: 'add-twice-checked',
     about: 'the same, where dev->iommu_group is looked at before (P-A1-4)',
     perKernel: true,
     kernel: 'v3.6',
-    make: (profile = NEWEST) => addTwice(true)(profile),
+    make: (profile = V3_6) => addTwice(true)(profile),
   },
   {
     name: 'storm',

@@ -1,6 +1,7 @@
 /** Which rules a program breaks, and nothing else: no schedule is searched for that shows it. */
 
 import type { Scenario } from '../../machines/scenario.js';
+import { isSetUpError } from '../../machines/set-up-error.js';
 import { isUnsupported } from '../../machines/unsupported-by-kernel.js';
 import { Exhaustive } from '../explore/exhaustive.js';
 import { withFaults } from '../explore/fault-budget.js';
@@ -44,7 +45,9 @@ export function brokenRules(
       for (const rule of on.rules) found.add(rule);
       covered &&= on.covered;
     } catch (error) {
-      if (!isUnsupported(error) && !isUnsupported((error as Error).cause)) throw error;
+      // A program from which its listener was taken away can break nothing.
+      const { cause } = error as Error;
+      if (![error, cause].some((each) => isUnsupported(each) || isSetUpError(each))) throw error;
     }
     if (until !== undefined && [...found].some(until)) break;
   }
